@@ -1,0 +1,183 @@
+"""Orders and execution reports in FIX's terms, and how a report moves an order.
+
+`Order` is the trader's own record of one order; `ExecutionReport` is what a venue says about it. `Order.apply` is the
+only thing that changes a sent order, and it refuses what would break leaves_qty + cum_qty = order qty.
+"""
+
+from enum import IntEnum
+
+from msgspec import Struct
+
+from market.events import Side
+from market.instrument import Instrument
+
+
+class OrderType(IntEnum):
+    """FIX tag 40."""
+
+    MARKET = 1
+    LIMIT = 2
+
+
+class TimeInForce(IntEnum):
+    """FIX tag 59."""
+
+    GTC = 1
+    IOC = 3
+    FOK = 4
+
+
+class OrderStatus(IntEnum):
+    """FIX tag 39, and UNKNOWN: sent, but the venue has not said what became of it."""
+
+    NEW = 0
+    PARTIALLY_FILLED = 1
+    FILLED = 2
+    CANCELED = 4
+    REJECTED = 8
+    PENDING_NEW = 10
+    EXPIRED = 12
+    UNKNOWN = 100
+
+
+CLOSED = frozenset({OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED})
+
+
+class ExecType(IntEnum):
+    """FIX tag 150: why a report was sent."""
+
+    NEW = 0
+    CANCELED = 4
+    REJECTED = 8
+    EXPIRED = 12
+    TRADE = 15
+    CANCEL_REJECTED = 100
+
+
+class ExecutionReport(Struct, frozen=True, gc=False):
+    """What the venue says about one order.
+
+    Attributes:
+        cl_ord_id: the trader's identifier of the order (FIX 11).
+        exec_type: why the report was sent.
+        status: the order's status after it.
+        last_ticks, last_lots: price and quantity of the fill, for TRADE; else 0.
+        cum_lots: the total filled so far according to the venue; None where this message does not say.
+        exec_id: the venue's identifier of the fill, so that a repeated report is counted once; empty when not a fill.
+        order_id: the venue's own identifier of the order; empty when it gave none.
+        commission, commission_asset: the fee of the fill as the venue's decimal string; empty when none.
+        reason: the venue's code and words of a reject.
+        exchange_ns: the venue's own time of the event, ns.
+    """
+
+    cl_ord_id: str
+    exec_type: ExecType
+    status: OrderStatus
+    last_ticks: int = 0
+    last_lots: int = 0
+    cum_lots: int | None = None
+    exec_id: str = ""
+    order_id: str = ""
+    commission: str = ""
+    commission_asset: str = ""
+    reason: str = ""
+    exchange_ns: int | None = None
+
+
+class Order:
+    """One order of the trader, from its intent to its end.
+
+    Attributes:
+        ordinal: number of the order within the run, from 1; with the run it makes the client order id.
+        cause: trace id of the message that made a strategy decide.
+        strategy: the name of the strategy that owns it.
+        price_ticks: the limit, 0 for a market order.
+        cum_lots, leaves_lots: filled and still open; their sum is `qty_lots` until the order closes, then leaves is 0.
+        cum_tick_lots: sum of price × quantity over the fills; divided by `cum_lots` it is the average price in ticks.
+    """
+
+    __slots__ = (
+        "_exec_ids", "cause", "cl_ord_id", "cum_lots", "cum_tick_lots", "instrument", "leaves_lots", "order_id",
+        "order_type", "ordinal", "price_ticks", "qty_lots", "reason", "side", "status", "strategy", "time_in_force",
+    )  # fmt: skip
+
+    def __init__(  # noqa: PLR0913, PLR0917 - an order is its fields
+        self,
+        ordinal: int,
+        cl_ord_id: str,
+        cause: int,
+        strategy: str,
+        instrument: Instrument,
+        side: Side,
+        order_type: OrderType,
+        qty_lots: int,
+        price_ticks: int,
+        time_in_force: TimeInForce,
+    ) -> None:
+        self.ordinal = ordinal
+        self.cl_ord_id = cl_ord_id
+        self.cause = cause
+        self.strategy = strategy
+        self.instrument = instrument
+        self.side = side
+        self.order_type = order_type
+        self.qty_lots = qty_lots
+        self.price_ticks = price_ticks
+        self.time_in_force = time_in_force
+        self.status = OrderStatus.PENDING_NEW
+        self.leaves_lots = qty_lots
+        self.cum_lots = 0
+        self.cum_tick_lots = 0
+        self.order_id = ""
+        self.reason = ""
+        self._exec_ids: set[str] = set()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the order may still be filled."""
+        return self.status not in CLOSED
+
+    def apply(self, report: ExecutionReport) -> bool:
+        """Take a venue's report into account.
+
+        A fill is counted once by its exec id, also when it arrives after the order closed (a late fill is still a
+        fill). A report that is older than what is known changes nothing.
+
+        Args:
+            report: a report for this order's client order id.
+
+        Returns:
+            Whether anything changed.
+
+        Raises:
+            ValueError: the report would fill more than was ordered.
+        """
+        if report.order_id and not self.order_id:
+            self.order_id = report.order_id
+        if report.exec_type is ExecType.TRADE:
+            return self._fill(report)
+        if report.exec_type is ExecType.CANCEL_REJECTED or not self.is_open:
+            return False
+        if report.exec_type is ExecType.NEW:
+            if self.status not in (OrderStatus.PENDING_NEW, OrderStatus.UNKNOWN):
+                return False
+            self.status = OrderStatus.NEW
+            return True
+        self.status = report.status
+        self.reason = report.reason
+        self.leaves_lots = 0
+        return True
+
+    def _fill(self, report: ExecutionReport) -> bool:
+        if report.exec_id in self._exec_ids:
+            return False
+        cum_lots = self.cum_lots + report.last_lots
+        if cum_lots > self.qty_lots:
+            raise ValueError(f"order {self.cl_ord_id}: fills of {cum_lots} lots exceed its {self.qty_lots}")
+        self._exec_ids.add(report.exec_id)
+        self.cum_lots = cum_lots
+        self.cum_tick_lots += report.last_ticks * report.last_lots
+        if self.is_open:
+            self.leaves_lots = self.qty_lots - cum_lots
+            self.status = OrderStatus.PARTIALLY_FILLED if self.leaves_lots else OrderStatus.FILLED
+        return True
