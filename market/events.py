@@ -79,6 +79,7 @@ class FeedState(IntEnum):
     SYNCING = 1  # waiting for a snapshot; no book yet
     LIVE = 2  # every update since the snapshot was seen
     SUSPECT = 3  # a gap was seen; a new snapshot is on its way
+    DOWN = 4  # the connection is lost
 
 
 class FeedStatus(Struct, frozen=True, gc=False):

@@ -11,11 +11,15 @@ from market.scale import Scale, ScaleError
 class OrderLimits:
     """A venue's filters on one order, in whole ticks and lots; None where the venue sets no limit.
 
+    An order's quantity must be a multiple of `qty_step_lots`. The lot of an instrument is finer than that step: books
+    hold old quantities that no new order may have (Binance showed 244.56630400 BTC at a step of 0.00001).
+
     `min_notional` and `max_notional` are in the quote currency. `max_open_orders` counts the account's resting orders.
     """
 
     min_price_ticks: int = 1
     max_price_ticks: int | None = None
+    qty_step_lots: int = 1
     min_qty_lots: int = 1
     max_qty_lots: int | None = None
     max_market_qty_lots: int | None = None
@@ -51,12 +55,13 @@ class Instrument:
     _lot_ratios: dict[Decimal, tuple[int, int]] = field(default_factory=dict, repr=False)
 
     def notional(self, price_ticks: int, qty_lots: int) -> Decimal:
-        """Return price times quantity in the quote currency, exact."""
-        return price_ticks * qty_lots * self.price.step * self.qty.step
+        """Return price times quantity in the quote currency, exact at any size."""
+        units = price_ticks * qty_lots * self.price.units * self.qty.units
+        return Decimal(f"{units}E-{self.price.decimals + self.qty.decimals}")
 
     def notional_units(self, amount: Decimal) -> int:
         """Return how many whole tick-lots (one tick times one lot) an amount of quote currency holds, rounded down."""
-        return int(amount / (self.price.step * self.qty.step))
+        return Fraction(amount) // (Fraction(self.price.step) * Fraction(self.qty.step))
 
     def qty_in(self, qty_lots: int, lot: Decimal) -> int:
         """Convert a quantity to whole multiples of another lot size, rounded down.

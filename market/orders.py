@@ -52,6 +52,7 @@ class ExecType(IntEnum):
     EXPIRED = 12
     TRADE = 15
     CANCEL_REJECTED = 100
+    UNKNOWN = 101  # the venue cannot say whether the order was accepted
 
 
 class ExecutionReport(Struct, frozen=True, gc=False):
@@ -158,6 +159,9 @@ class Order:
             return self._fill(report)
         if report.exec_type is ExecType.CANCEL_REJECTED or not self.is_open:
             return False
+        if report.exec_type is ExecType.UNKNOWN:
+            self.status = OrderStatus.UNKNOWN
+            return True
         if report.exec_type is ExecType.NEW:
             if self.status not in (OrderStatus.PENDING_NEW, OrderStatus.UNKNOWN):
                 return False

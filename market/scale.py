@@ -20,11 +20,16 @@ class Scale:
     Args:
         step: the tick or lot size, positive, at most 18 decimals, for example `Decimal("0.01")`.
 
+    Attributes:
+        step: the step.
+        decimals: how many decimals it has.
+        units: the step in its last decimal: 25 for 0.25.
+
     Raises:
         ScaleError: the step is not positive or has too many decimals.
     """
 
-    __slots__ = ("_counts", "_ratios", "_units", "decimals", "step")
+    __slots__ = ("_counts", "_ratios", "decimals", "step", "units")
 
     def __init__(self, step: Decimal) -> None:
         if not step.is_finite() or step <= 0:
@@ -37,10 +42,10 @@ class Scale:
             raise ScaleError(f"a step has at most {MAX_DECIMALS} decimals, was {step}")
         self.step = step
         self.decimals = decimals
-        self._units = int(step.scaleb(decimals))
+        self.units = int(step.scaleb(decimals))
         # count = digits * multiplier / divisor, where the text had as many decimals as the index
         self._ratios: tuple[tuple[int, int], ...] = tuple(
-            (10 ** max(decimals - given, 0), self._units * 10 ** max(given - decimals, 0))
+            (10 ** max(decimals - given, 0), self.units * 10 ** max(given - decimals, 0))
             for given in range(MAX_DECIMALS + 1)
         )
         self._counts: dict[Decimal, int] = {}
@@ -78,7 +83,10 @@ class Scale:
         Raises:
             ScaleError: the value is negative, not finite, or not a whole number of steps.
         """
-        count = self._counts.get(value)
+        try:
+            count = self._counts.get(value)
+        except TypeError:  # a signalling NaN has no hash
+            count = None
         if count is None:
             if not value.is_finite():
                 raise ScaleError(f"expected a finite number, was {value}")
@@ -89,7 +97,7 @@ class Scale:
 
     def text(self, count: int) -> str:
         """Write a count of steps as the decimal string with exactly the step's decimals: 6183763 → `"61837.63"`."""
-        units = count * self._units
+        units = count * self.units
         if not self.decimals:
             return str(units)
         sign = "-" if units < 0 else ""
@@ -98,7 +106,7 @@ class Scale:
 
     def value(self, count: int) -> Decimal:
         """Return a count of steps as an exact decimal."""
-        return Decimal(count * self._units).scaleb(-self.decimals)
+        return Decimal(count * self.units).scaleb(-self.decimals)
 
     def __repr__(self) -> str:
         return f"Scale({self.step})"

@@ -1,0 +1,284 @@
+"""The configuration file: its models, and every fault in it at once.
+
+One TOML file. Unknown keys are refused, and each error names the key, what it was and what is allowed. Secrets never
+stand in it: they come from systemd credentials or the environment (`credentials`).
+"""
+
+import os
+import tomllib
+from collections.abc import Iterable
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, StringConstraints, ValidationError
+
+from bot.errors import ConfigurationError, StartError
+from bot.loading import StrategyNotFound, load_strategy
+from bot.strategy import Strategy
+from venues.adapter import CHANNELS, Credentials
+from venues.endpoints import refusal
+from venues.registry import VENUES
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Symbol = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]+(-[A-Z0-9]+)+$")]
+
+
+def _one_of(allowed: Iterable[str]) -> AfterValidator:
+    names = tuple(allowed)
+
+    def check(value: str) -> str:
+        if value not in names:
+            raise ValueError(" or ".join(map(repr, names)))
+        return value
+
+    return AfterValidator(check)
+
+
+VenueName = Annotated[str, _one_of(VENUES)]
+Channel = Annotated[str, _one_of(CHANNELS)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TraderTable(_Table):
+    """`[trader]`: who it is, where its data goes, which loop it runs."""
+
+    name: Name
+    data_dir: Path = Path("data")
+    loop: Literal["uvloop", "spin"] = "uvloop"
+    proxy: str | None = "environment"  # http://host:port, or what HTTPS_PROXY and NO_PROXY say
+
+
+class SessionTable(_Table):
+    """`[session]`: when the market is open."""
+
+    calendar: Literal["24/7"] = "24/7"
+    on_close: Literal["sleep", "exit"] = "sleep"
+
+
+class LocalTable(_Table):
+    """`[local]`: the exchange that environment `local` means, such as `wirestamp sandbox`."""
+
+    url: str
+    ca: Path | None = None
+
+
+class JournalTable(_Table):
+    """`[journal]`: how much history is kept; no limit unless set."""
+
+    max_bytes: PositiveInt | None = None
+    max_age_days: Annotated[float, Field(gt=0)] | None = None
+
+
+class FeedTable(_Table):
+    """`[[feed]]`: market data of one venue."""
+
+    venue: VenueName
+    environment: Literal["production", "testnet", "local"]
+    symbols: Annotated[list[Symbol], Field(min_length=1)]
+    channels: Annotated[list[Channel], Field(min_length=1)]
+
+
+class RouteTable(_Table):
+    """`[[route]]`: a way for orders, always to a test venue."""
+
+    name: Name
+    kind: Literal["venue"] = "venue"
+    venue: VenueName
+    environment: Literal["testnet", "local"]
+
+
+class StrategyTable(_Table):
+    """`[[strategy]]`: a plug-in, its route and its parameters."""
+
+    use: str
+    route: str
+    name: Name | None = None
+    params: dict[str, Any] = {}
+
+
+class RiskTable(_Table):
+    """`[risk]`: limits in front of every order."""
+
+    max_order_notional: Annotated[Decimal, Field(gt=0)] | None = None
+
+
+class Configuration(_Table):
+    """The whole file."""
+
+    trader: TraderTable
+    session: SessionTable = SessionTable()
+    local: LocalTable | None = None
+    journal: JournalTable = JournalTable()
+    feed: Annotated[list[FeedTable], Field(min_length=1)]
+    route: list[RouteTable] = []
+    strategy: list[StrategyTable] = []
+    risk: RiskTable = RiskTable()
+
+
+class Loaded:
+    """A configuration that was found sound.
+
+    Attributes:
+        config: the models.
+        path: the file.
+        strategies: for each `[[strategy]]`, its name, its class and its checked parameters.
+        data_dir: where runs go, absolute.
+    """
+
+    def __init__(self, config: Configuration, path: Path, strategies: list[tuple[str, type[Strategy], Any]]) -> None:
+        self.config = config
+        self.path = path
+        self.strategies = strategies
+        base = Path(os.environ.get("STATE_DIRECTORY", path.parent))
+        self.data_dir = (base / config.trader.data_dir).absolute()
+
+    @property
+    def ca(self) -> Path | None:
+        """The certificate authority of the local exchange."""
+        local = self.config.local
+        return self.path.parent / local.ca if local is not None and local.ca is not None else None
+
+
+def load(path: Path) -> Loaded:
+    """Read, check and complete a configuration file.
+
+    Args:
+        path: the TOML file.
+
+    Returns:
+        The configuration with its strategies loaded.
+
+    Raises:
+        ConfigurationError: with every fault that was found.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(str(path), [f"cannot be read: {getattr(error, 'strerror', None) or error}"]) from error
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(str(path), [f"is not TOML: {error}"]) from error
+    faults: list[str] = []
+    config: Configuration | None = None
+    try:
+        config = Configuration.model_validate(table)
+    except ValidationError as error:
+        faults += [describe(each) for each in error.errors()]
+    strategies = _load_strategies(table, path.parent, faults)
+    if config is not None:
+        faults += _cross_faults(config)
+        if not faults:
+            return Loaded(config, path.absolute(), strategies)
+    raise ConfigurationError(str(path), faults)
+
+
+def describe(error: Any, prefix: str = "") -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+    """Say one of pydantic's errors as the key, what it was and what is allowed: `feed[0].venue: was …, expected …`."""
+    key = prefix
+    for part in error["loc"]:
+        key += f"[{part}]" if isinstance(part, int) else f".{part}" if key else str(part)
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "missing":
+        return f"{key}: is missing"
+    if kind == "extra_forbidden":
+        return f"{key}: is not a known key"
+    expected = context.get("expected") or error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    if kind == "string_pattern_mismatch":
+        expected = f"a text like {context['pattern']}"
+    return f"{key}: was {_shown(error['input'])}, expected {expected}"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _load_strategies(table: dict[str, Any], folder: Path, faults: list[str]) -> list[tuple[str, type[Strategy], Any]]:
+    """Load every strategy that is named, also when something else in the file is wrong."""
+    strategies: list[tuple[str, type[Strategy], Any]] = []
+    entries = table.get("strategy", [])
+    for index, entry in enumerate(entries if isinstance(entries, list) else []):
+        if not isinstance(entry, dict) or not isinstance(entry.get("use"), str):
+            continue  # the models say so
+        try:
+            found = load_strategy(entry["use"], folder)
+            params = found.Params.model_validate(entry.get("params", {}))
+        except StrategyNotFound as error:
+            faults.append(f"strategy[{index}].use: {error}")
+        except ValidationError as error:
+            faults += [describe(each, f"strategy[{index}].params") for each in error.errors()]
+        else:
+            strategies.append((str(entry.get("name") or found.__name__), found, params))
+    return strategies
+
+
+def _cross_faults(config: Configuration) -> list[str]:
+    """Find what each table alone cannot know."""
+    faults = []
+    names = [route.name for route in config.route]
+    faults += [f"route[{at}].name: {name!r} is taken" for at, name in enumerate(names) if name in names[:at]]
+    for index, strategy in enumerate(config.strategy):
+        if strategy.route not in names:
+            allowed = ", ".join(map(repr, names)) or "a [[route]], but there is none"
+            faults.append(f"strategy[{index}].route: was {strategy.route!r}, expected {allowed}")
+    labels = [strategy.name or strategy.use.rpartition(":")[2] for strategy in config.strategy]
+    faults += [
+        f"strategy[{at}].name: {label!r} is taken, give each strategy a name of its own"
+        for at, label in enumerate(labels)
+        if label in labels[:at]
+    ]
+    seen: set[tuple[str, str]] = set()
+    for index, feed in enumerate(config.feed):
+        for symbol in feed.symbols:
+            if (feed.venue, symbol) in seen:
+                faults.append(f"feed[{index}].symbols: {symbol!r} of {feed.venue} is subscribed already")
+            seen.add((feed.venue, symbol))
+    return faults + _endpoint_faults(config)
+
+
+def _endpoint_faults(config: Configuration) -> list[str]:
+    faults = []
+    url = config.local.url if config.local is not None else None
+    if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
+        return [f"local.url: was {url!r}, expected http://host:port or https://host:port"]
+    tables = [("feed", index, feed) for index, feed in enumerate(config.feed)]
+    tables += [("route", index, route) for index, route in enumerate(config.route)]  # type: ignore[misc]
+    for kind, index, table in tables:
+        try:
+            endpoints = VENUES[table.venue].endpoints(table.environment, url)
+        except ValueError as error:
+            faults.append(f"{kind}[{index}].environment: {error}")
+            continue
+        if kind == "route" and (reason := refusal(table.venue, endpoints.orders or "")):
+            faults.append(f"route[{index}]: {reason}")
+    return faults
+
+
+def credentials(venue: str, environment: str) -> Credentials:
+    """Return the API key of a venue's environment, from systemd credentials or else from the environment.
+
+    Args:
+        venue: the adapter's name.
+        environment: `testnet` or `local`.
+
+    Raises:
+        StartError: key or secret is missing; the message names where it was looked for.
+    """
+    return Credentials(_secret(venue, environment, "KEY"), _secret(venue, environment, "SECRET"))
+
+
+def _secret(venue: str, environment: str, part: str) -> str:
+    name = f"WIRESTAMP_{venue}_{environment}_{part}".upper()
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if folder and (file := Path(folder, name)).is_file():
+        return file.read_text(encoding="utf-8").strip()
+    value = os.environ.get(name, "")
+    if not value:
+        raise StartError(f"{name} is not set: expected it as a systemd credential or in the environment")
+    return value

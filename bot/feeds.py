@@ -1,0 +1,186 @@
+"""The shell around one market data feed: connected, synchronised, reconnected with backoff; each message stamped."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from time import time_ns
+
+import structlog
+
+from bot.engine import Engine
+from bot.errors import TransportError
+from bot.recorder import Recorder
+from bot.transport.connection import Connection, OnMessages
+from bot.transport.dial import Dialer, HttpConnection
+from journal.layout import ABSENT, MessageKind, RecordType, StampFlag
+from market.events import SnapshotWanted
+from market.instrument import Instrument
+from venues.adapter import Endpoints, Feed
+
+log = structlog.get_logger("trader")
+
+_FIRST_BACKOFF_S = 0.25
+_MAX_BACKOFF_S = 30.0
+
+
+class FeedSession:
+    """Keeps one feed connected.
+
+    Args:
+        index: the feed's place in the configuration.
+        venue: the adapter's name.
+        endpoints: where it lives.
+        feed: the venue's protocol.
+        engine: who consumes the events.
+        recorder: where it is written down.
+        dialer: makes the connections.
+
+    Attributes:
+        messages: how many were received.
+        connected: set while the stream's connection is open.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        venue: str,
+        *,
+        endpoints: Endpoints,
+        feed: Feed,
+        engine: Engine,
+        recorder: Recorder,
+        dialer: Dialer,
+    ) -> None:
+        self.messages = 0
+        self.connected = asyncio.Event()
+        self._venue = venue
+        self._index = index
+        self._endpoints = endpoints
+        self._feed = feed
+        self._engine = engine
+        self._recorder = recorder
+        self._dialer = dialer
+        self._closing = False
+        self._connection: Connection | None = None
+        self._rest: HttpConnection | None = None
+        self._rest_lock = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._snapshot_due: dict[Instrument, tuple[float, float]] = {}  # when the next is due, and its delay, in s
+
+    async def run(self) -> None:
+        """Connect, wait for the loss, and again, with a delay that doubles up to 30 s and is drawn from its half up."""
+        backoff = _FIRST_BACKOFF_S
+        while True:
+            try:
+                lost = await self._open()
+                backoff = _FIRST_BACKOFF_S
+                reason = await lost
+                self._closed(reason)
+                if self._closing:
+                    return
+            except TransportError as error:
+                reason = str(error)
+            delay = backoff * (0.5 + random.random() / 2)  # noqa: S311 - jitter is no secret
+            log.warning("feed lost", venue=self._venue, reason=reason, retry_s=round(delay, 2))
+            await asyncio.sleep(delay)
+            backoff = min(backoff * 2, _MAX_BACKOFF_S)
+
+    async def _open(self) -> asyncio.Future[str]:
+        url = self._endpoints.stream + self._feed.target
+        connection, _ = await self._dialer.websocket(url)
+        lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        described = {"event": "open", "role": "feed", "index": self._index, "url": url, "stamped": connection.stamped}
+        self._recorder.connection(0, time_ns(), connection.number, described | connection.describe())
+        number, transmitted = connection.number, self._recorder.transmitted
+        connection.on_transmitted = lambda off, event, stamp_ns: transmitted(off, number, event, stamp_ns)
+        connection.on_lost = lost.set_result  # a connection is lost once
+        connection.on_messages = self._reader(connection)
+        self._connection = connection
+        self.connected.set()
+        return lost
+
+    def _closed(self, reason: str) -> None:
+        self.connected.clear()
+        assert self._connection is not None
+        engine, now_ns = self._engine, time_ns()
+        engine.trace = trace = engine.trace + 1
+        payload = {"event": "lost", "role": "feed", "index": self._index, "reason": reason}
+        self._recorder.connection(trace, now_ns, self._connection.number, payload)
+        engine.consume(self._feed.disconnected(), trace, now_ns)
+
+    def _reader(self, connection: Connection) -> OnMessages:
+        """Return the hot path of this feed: one function with everything that it touches bound beforehand."""
+        engine, feed, number = self._engine, self._feed, connection.number
+        receive, consume = feed.receive, engine.consume
+        record, received = self._recorder.record, self._recorder.received
+        inbound, market, shared = int(RecordType.INBOUND), int(MessageKind.MARKET), int(StampFlag.RX_SHARED)
+
+        def on_messages(
+            messages: Sequence[tuple[bytes, int]], read_ns: int, kernel_rx_ns: int, nic_rx_ns: int, owner_off: int
+        ) -> None:
+            self.messages += len(messages)
+            for payload, off in messages:
+                trace = engine.trace + 1
+                record(inbound, trace, read_ns, number, payload)
+                events = receive(payload)
+                decoded_ns = time_ns()
+                exchange_ns, instrument = feed.exchange_ns, feed.instrument_id
+                consume(events, trace, read_ns)
+                received(
+                    trace, off, 0, number, instrument, len(payload), market, 0 if off == owner_off else shared,
+                    ABSENT if exchange_ns is None else exchange_ns, nic_rx_ns, kernel_rx_ns, read_ns, decoded_ns,
+                )  # fmt: skip
+
+        return on_messages
+
+    # -- snapshots ----------------------------------------------------------------------------------------------------
+
+    def want_snapshot(self, wanted: SnapshotWanted) -> None:
+        """Fetch what the feed asked for, in a task of its own; not at once when the last fetch was not long ago."""
+        task = asyncio.create_task(self._fetch_snapshot(wanted))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _fetch_snapshot(self, wanted: SnapshotWanted) -> None:
+        now = asyncio.get_running_loop().time
+        while True:
+            due, backoff = self._snapshot_due.get(wanted.instrument, (0.0, 0.0))
+            backoff = min(max(2 * backoff, _FIRST_BACKOFF_S), _MAX_BACKOFF_S) if now() < due + backoff else 0.0
+            self._snapshot_due[wanted.instrument] = (now() + backoff + _FIRST_BACKOFF_S, backoff)
+            await asyncio.sleep(backoff)
+            try:
+                async with self._rest_lock:
+                    await self._fetch_once(wanted)
+            except TransportError as error:
+                log.warning("no snapshot", instrument=wanted.instrument.name, reason=str(error))
+            else:
+                return
+
+    async def _fetch_once(self, wanted: SnapshotWanted) -> None:
+        if self._rest is None or not self._rest.usable:
+            self._rest = await self._dialer.http(self._endpoints.rest)
+        rest = self._rest
+        reply = await rest.request("GET", wanted.target)
+        if reply.status != 200:
+            raise TransportError(f"HTTP {reply.status} {reply.body[:100].decode(errors='replace')}")
+        engine = self._engine
+        engine.trace = trace = engine.trace + 1
+        purpose = {
+            "purpose": "snapshot",
+            "feed": self._index,
+            "instrument": wanted.instrument.id,
+            "target": wanted.target,
+        }
+        self._recorder.reply(trace, rest.read_ns, rest.connection.number, purpose, reply)
+        events = self._feed.receive_snapshot(wanted.instrument, reply.body)
+        engine.consume(events, trace, rest.read_ns)
+
+    def close(self) -> None:
+        """Close the connections for good and end the tasks."""
+        self._closing = True
+        for task in self._tasks:
+            task.cancel()
+        if self._connection is not None:
+            self._connection.close()
+        if self._rest is not None:
+            self._rest.close()

@@ -1,0 +1,314 @@
+"""The shell around one connected socket: reads with kernel stamps, sends with stream offsets, keeps both exact.
+
+A read takes all that is queued, because the kernel stamps only the last byte of what one `recvmsg` returns: the buffer
+is larger than the queue can be. Only the message that ends where the read ended, in a read that did not fill the
+buffer, owns the stamp. Each send ends a kernel segment (MSG_EOR), so that sends that merge keep a stamp each.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from time import time_ns
+from typing import Any, Protocol
+
+from bot.errors import TransportError
+from bot.transport import stamps
+from bot.transport.poller import Poller
+from bot.transport.streams import ByteStream, PlainStream
+from journal.layout import ABSENT
+
+_SEND_FLAGS = stamps.MSG_EOR | socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+_MAX_BACKLOG_BYTES = 16 << 20
+
+# (messages with the stream offset of their last byte, read_ns, kernel_rx_ns, nic_rx_ns, offset that owns the stamp)
+OnMessages = Callable[[Sequence[tuple[Any, int]], int, int, int, int], None]
+OnTransmitted = Callable[[int, int, int], None]  # (stream offset, TxEvent, time in ns)
+
+
+class MessageProtocol(Protocol):
+    """A sans-I/O protocol on top of the byte stream: `WebSocketClient`, `HttpClient`."""
+
+    closed: str | None
+
+    def receive(self, data: bytes) -> Sequence[tuple[Any, int]]:
+        """Return the messages that these bytes complete, each with the number of bytes behind it."""
+
+    def pending(self) -> bytes:
+        """Return what the protocol itself must send."""
+
+    def close(self) -> bytes:
+        """Return what says goodbye."""
+
+
+class _Shared:
+    """One read buffer for all connections of a thread; a read is over before the next begins."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray(0)
+
+    def room(self, size: int) -> memoryview:
+        if len(self.buffer) < size:
+            self.buffer = bytearray(size)
+        return memoryview(self.buffer)
+
+
+_shared = _Shared()
+_numbers = itertools.count(1)
+
+
+class Connection:
+    """One stamped connection.
+
+    Args:
+        sock: connected and non-blocking, with its receive buffer fixed (`stamps.force_receive_buffer`).
+        poller: who calls when it is ready.
+        peer: who is at the other end, for messages: `host:port`.
+
+    Attributes:
+        number: identifies the connection within the run, from 1.
+        stamped: whether the kernel stamps it.
+        on_messages: called with the messages of each read that completes any.
+        on_transmitted: called with every TX stamp.
+        on_lost: called once with the reason when the connection ends, also when `close` ended it.
+        received_off, sent_off: bytes received and sent so far, which are the stream offsets of the next ones.
+        written_ns, sent_ns: the clock just before and just after the last `send()`.
+        unstamped_reads: reads that came without a kernel stamp though the kernel stamps.
+    """
+
+    def __init__(self, sock: socket.socket, poller: Poller, peer: str) -> None:
+        self.number = next(_numbers)
+        self.peer = peer
+        self.stamped = stamps.enable(sock)
+        self.on_messages: OnMessages = _ignore
+        self.on_transmitted: OnTransmitted = _ignore
+        self.on_lost: Callable[[str], None] = _ignore
+        self.received_off = 0
+        self.sent_off = 0
+        self.written_ns = 0
+        self.sent_ns = 0
+        self.unstamped_reads = 0
+        self.lost: str | None = None
+        self._socket = sock
+        self._poller = poller
+        self._descriptor = sock.fileno()
+        self._room = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) + 65536
+        self._view = _shared.room(self._room)[: self._room]
+        self._buffers = [self._view]
+        self._recvmsg_into = sock.recvmsg_into
+        self._send = sock.send
+        self._backlog: deque[memoryview] = deque()
+        self._backlog_bytes = 0
+        self._stream: ByteStream = PlainStream()
+        self._protocol: MessageProtocol | None = None
+        self._progress: asyncio.Future[None] | None = None
+        poller.add(self)
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor."""
+        return self._descriptor
+
+    # -- layers -------------------------------------------------------------------------------------------------------
+
+    def use_stream(self, stream: ByteStream) -> None:
+        """Put a byte stream (TLS) under whatever follows, and send what it has to say first."""
+        self._stream = stream
+        self.flush()
+
+    def use_protocol(self, protocol: MessageProtocol) -> None:
+        """Put a message protocol on top."""
+        self._protocol = protocol
+
+    @property
+    def stream(self) -> ByteStream:
+        """The byte stream in use."""
+        return self._stream
+
+    def addresses(self) -> dict[str, str]:
+        """Return both ends as `address:port`."""
+        local, remote = self._socket.getsockname(), self._socket.getpeername()
+        return {"local": f"{local[0]}:{local[1]}", "remote": f"{remote[0]}:{remote[1]}"}
+
+    def describe(self) -> dict[str, str | None]:
+        """Return what the journal says of a connection: both ends, and TLS version and cipher or None."""
+        return self.addresses() | self._stream.describe()
+
+    async def until(self, done: Callable[[], bool], timeout_s: float) -> None:
+        """Wait until `done()` holds, looking after each read.
+
+        Raises:
+            TransportError: the connection was lost first, or the time ran out.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not done():
+                    if self.lost is not None:
+                        raise TransportError(f"{self.peer}: {self.lost}")
+                    self._progress = loop.create_future()
+                    await self._progress
+        except TimeoutError as error:
+            raise TransportError(f"{self.peer}: no answer within {timeout_s:g} s") from error
+        finally:
+            self._progress = None
+
+    # -- receiving ----------------------------------------------------------------------------------------------------
+
+    def on_readable(self) -> None:
+        """Read all that is queued and hand the messages on."""
+        try:
+            size, ancillary, _, _ = self._recvmsg_into(self._buffers, stamps.ANCILLARY_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lose(f"the connection broke: {error.strerror}")
+            return
+        read_ns = time_ns()
+        if not size:
+            self._lose("the peer closed the connection")
+            return
+        kernel_rx_ns, nic_rx_ns = stamps.receive_stamps(ancillary)
+        if kernel_rx_ns == ABSENT and self.stamped:
+            self.unstamped_reads += 1
+        start_off = self.received_off
+        self.received_off = end_off = start_off + size
+        try:
+            messages = self._decode(self._view[:size], start_off)
+        except TransportError as error:
+            self._lose(str(error))
+            return
+        if messages:
+            owner_off = end_off - 1 if size < self._room else -1
+            self.on_messages(messages, read_ns, kernel_rx_ns, nic_rx_ns, owner_off)
+        if self._progress is not None and not self._progress.done():
+            self._progress.set_result(None)
+
+    def _decode(self, data: memoryview, start_off: int) -> list[tuple[Any, int]]:
+        stream, protocol = self._stream, self._protocol
+        messages: list[tuple[Any, int]] = []
+        for plaintext, end_off in stream.receive(data, start_off):
+            if protocol is None:
+                raise TransportError("the peer spoke before it was asked")
+            if stream.transparent:
+                messages += [(payload, end_off - 1 - behind) for payload, behind in protocol.receive(plaintext)]
+            else:
+                messages += [(payload, end_off - 1) for payload, _ in protocol.receive(plaintext)]
+        self.flush()
+        if protocol is not None and protocol.closed is not None:
+            self._lose(protocol.closed)
+        return messages
+
+    def on_error_queue(self) -> None:
+        """Take the TX stamps; an error that is none of them ends the connection."""
+        if not self._take_stamps() and (code := self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
+            self._lose(f"the connection broke: {os.strerror(code)}")
+
+    def _take_stamps(self) -> int:
+        last_off, on_transmitted, count = self.sent_off - 1, self.on_transmitted, 0
+        for event, low, stamp_ns in stamps.transmit_stamps(self._socket):
+            # the kernel counts modulo 2³²: the stamped byte is the latest one with these low bits
+            on_transmitted(last_off - ((last_off - low) & 0xFFFFFFFF), event, stamp_ns)
+            count += 1
+        return count
+
+    # -- sending ------------------------------------------------------------------------------------------------------
+
+    def send(self, data: bytes) -> int:
+        """Send plaintext, such as one WebSocket frame, as a kernel segment of its own.
+
+        Args:
+            data: what the byte stream is to carry.
+
+        Returns:
+            The stream offset of its last byte on the wire. `written_ns` and `sent_ns` are set.
+
+        Raises:
+            TransportError: the connection is lost, or its peer has not read for so long that no more can be kept.
+        """
+        if self.lost is not None:
+            raise TransportError(f"{self.peer}: {self.lost}")
+        sealed = self._stream.seal(data)
+        size = len(sealed)
+        if self._backlog:
+            self.written_ns = self.sent_ns = time_ns()
+            self._keep(memoryview(sealed))
+        else:
+            self.written_ns = time_ns()
+            try:
+                sent = self._send(sealed, _SEND_FLAGS)
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                self._lose(f"the connection broke: {error.strerror}")
+                raise TransportError(f"{self.peer}: {self.lost}") from error
+            self.sent_ns = time_ns()
+            if sent != size:
+                self._keep(memoryview(sealed)[sent:])
+        self.sent_off += size
+        return self.sent_off - 1
+
+    def flush(self) -> None:
+        """Send what the layers have to say by themselves: handshakes, pongs, goodbyes."""
+        protocol = self._protocol
+        if protocol is not None and (words := protocol.pending()):
+            self.send(words)
+        if (words := self._stream.pending()) and self.lost is None:
+            self._keep(memoryview(words))
+            self.sent_off += len(words)
+            self.on_writable()
+
+    def _keep(self, rest: memoryview) -> None:
+        if self._backlog_bytes + len(rest) > _MAX_BACKLOG_BYTES:
+            self._lose(f"the peer does not read: {self._backlog_bytes:,} bytes wait to be sent")
+            raise TransportError(f"{self.peer}: {self.lost}")
+        self._backlog.append(rest)
+        self._backlog_bytes += len(rest)
+        self._poller.want_write(self, wanted=True)
+
+    def on_writable(self) -> None:
+        """Send what had to wait, each piece as a segment of its own."""
+        backlog = self._backlog
+        while backlog:
+            try:
+                sent = self._send(backlog[0], _SEND_FLAGS)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._lose(f"the connection broke: {error.strerror}")
+                return
+            self._backlog_bytes -= sent
+            if sent == len(backlog[0]):
+                backlog.popleft()
+            else:
+                backlog[0] = backlog[0][sent:]
+        self._poller.want_write(self, wanted=False)
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Say goodbye and close; `on_lost` is told."""
+        if self.lost is not None:
+            return
+        with contextlib.suppress(TransportError):
+            if self._protocol is not None and (words := self._protocol.close()):
+                self.send(words)
+        self._lose("closed by us")
+
+    def _lose(self, reason: str) -> None:
+        if self.lost is not None:
+            return
+        self.lost = reason
+        self._take_stamps()
+        self._poller.remove(self)
+        self._socket.close()
+        self._backlog.clear()
+        if self._progress is not None and not self._progress.done():
+            self._progress.set_result(None)
+        self.on_lost(reason)
+
+
+def _ignore(*_: object) -> None:
+    """Nobody listens yet."""

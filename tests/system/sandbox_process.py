@@ -1,0 +1,142 @@
+"""A sandbox in a process of its own, and a client of its WebSocket API that shares no code with it."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from websockets.asyncio.client import ClientConnection, connect
+
+_PROGRAM = """
+import asyncio, contextlib, json, pathlib, signal, sys
+from sandbox.errors import SandboxError
+from sandbox.options import SandboxOptions
+from sandbox.server import serve
+
+given = json.loads(sys.argv[1])
+given["data_dir"] = pathlib.Path(given["data_dir"])
+given["replay"] = tuple(map(pathlib.Path, given.get("replay", ())))
+given["speed"] = float(given.get("speed", 1))
+
+async def main():
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
+    await serve(SandboxOptions(**given), lambda at: print(at.http_url, at.ca_file, flush=True))
+
+try:
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(main())
+except SandboxError as error:
+    sys.exit(str(error))
+"""
+STREAMS = "btcusdt@trade/btcusdt@depth@100ms/btcusdt@bookTicker"
+
+
+class SandboxProcess:
+    """A running sandbox; ends with the `with` block."""
+
+    def __init__(self, **options: object) -> None:
+        arguments = [sys.executable, "-c", _PROGRAM, json.dumps(options, default=str)]
+        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        address = self.process.stdout.readline().split()
+        if not address:
+            _, error = self.process.communicate(timeout=10)
+            raise RuntimeError(error.strip())
+        self.http_url, self.ca_file = address
+        self.websocket_url = "ws" + self.http_url.removeprefix("http")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self.process.communicate(timeout=10)
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait(timeout=10)
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """What a client needs to trust it; None when it is plain."""
+        return None if self.ca_file == "None" else ssl.create_default_context(cafile=self.ca_file)
+
+    @asynccontextmanager
+    async def connected(self, path: str, **options: Any) -> AsyncIterator[ClientConnection]:
+        """Open a WebSocket."""
+        async with connect(self.websocket_url + path, ssl=self.tls, max_queue=None, **options) as socket:
+            yield socket
+
+
+class Trader:
+    """A client of the WebSocket API."""
+
+    def __init__(self, socket: ClientConnection, key: str = "sandbox", secret: str = "sandbox") -> None:
+        self.socket = socket
+        self.events: list[dict[str, Any]] = []
+        self._key, self._secret = key, secret
+        self._number = 0
+
+    def request(self, method: str, params: dict[str, Any], *, signed: bool = True) -> str:
+        """Return a request as JSON."""
+        self._number += 1
+        if signed:
+            params = {"timestamp": time.time_ns() // 1_000_000, "apiKey": self._key} | params
+            text = "&".join(f"{name}={params[name]}" for name in sorted(params))
+            params["signature"] = hmac.new(self._secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+        return json.dumps({"id": self._number, "method": method, "params": params})
+
+    async def ask(self, method: str, *, signed: bool = True, **params: object) -> dict[str, Any]:
+        """Send a request and return its answer; events that come before it are kept."""
+        await self.socket.send(self.request(method, dict(params), signed=signed))
+        number = self._number
+        while True:
+            message = json.loads(await asyncio.wait_for(self.socket.recv(), 10))
+            if message.get("id") == number:
+                return dict(message)
+            self.events.append(message)
+
+    async def event(self, kind: str, **wanted: object) -> dict[str, Any]:
+        """Return the next event of a kind whose fields are as wanted."""
+        while True:
+            for position, message in enumerate(self.events):
+                happened = message["event"]
+                if happened["e"] == kind and all(happened[name] == value for name, value in wanted.items()):
+                    del self.events[: position + 1]
+                    return dict(happened)
+            self.events.append(json.loads(await asyncio.wait_for(self.socket.recv(), 10)))
+
+    async def limit(self, side: str, price: str, quantity: str, **params: object) -> dict[str, Any]:
+        """Place a limit order."""
+        order = {"symbol": "BTCUSDT", "side": side, "type": "LIMIT", "timeInForce": "GTC"}
+        return await self.ask("order.place", **(order | {"price": price, "quantity": quantity} | params))
+
+    async def market(self, side: str, quantity: str, **params: object) -> dict[str, Any]:
+        """Place a market order."""
+        order = {"symbol": "BTCUSDT", "side": side, "type": "MARKET", "quantity": quantity}
+        return await self.ask("order.place", **(order | params))
+
+    async def balances(self) -> dict[str, tuple[str, str]]:
+        """Return free and locked by asset."""
+        answer = await self.ask("account.status")
+        return {entry["asset"]: (entry["free"], entry["locked"]) for entry in answer["result"]["balances"]}
+
+
+@contextmanager
+def sandbox(**options: object) -> Iterator[SandboxProcess]:
+    """Run a sandbox for a `with` block."""
+    with SandboxProcess(**options) as process:
+        yield process

@@ -1,0 +1,89 @@
+"""The command line: reads arguments, calls one part, turns its errors into a message and an exit status.
+
+Exit status: 0 done, 2 bad usage or configuration, 3 could not start, 4 a check that was asked for failed, 1 anything
+else.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="wirestamp",
+    help="A crypto paper-trading bot that proves its own latency. Orders go to test venues only.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+ConfigFile = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration, a TOML file.")]
+
+
+def main() -> None:
+    """Run the command; the console script's entry point."""
+    app()
+
+
+def fail(message: object, status: int) -> typer.Exit:
+    """Print an error and return what ends the command with this status."""
+    print(f"wirestamp: {message}", file=sys.stderr)  # noqa: T201 - a command speaks to its user
+    return typer.Exit(status)
+
+
+@app.command(epilog="Example: wirestamp check -c trader.toml")
+def check(config: ConfigFile) -> None:
+    """Say all that is wrong with a configuration, at once."""
+    from bot.config import load
+    from bot.errors import ConfigurationError
+
+    try:
+        loaded = load(config)
+    except ConfigurationError as error:
+        raise fail(error, 2) from error
+    print(f"{config}: sound, {len(loaded.config.feed)} feed(s), {len(loaded.strategies)} strategy(ies)")  # noqa: T201
+
+
+@app.command(epilog="Example: wirestamp run -c trader.toml")
+def run(config: ConfigFile) -> None:
+    """Trade on paper until told to stop; the first SIGTERM or Ctrl-C ends the run in order, the second at once."""
+    from wirestamp.running import run_trader
+
+    raise typer.Exit(run_trader(config))
+
+
+@app.command(epilog="Example: wirestamp sandbox --replay recording.gz --speed 10")
+def sandbox(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Its certificate and its accounts.")] = Path("sandbox-data"),
+    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port, 0 for any free one.")] = 9443,
+    replay: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A recording to play; again for one that follows.")
+    ] = None,
+    speed: Annotated[str, typer.Option(help="1, 10, any factor, or max.")] = "1",
+    seed: Annotated[int, typer.Option(help="The synthetic market's random seed.")] = 1,
+    rate: Annotated[float, typer.Option(help="The synthetic market's rate, as a factor of the recorded.")] = 1.0,
+    *,
+    plain: Annotated[bool, typer.Option("--plain", help="No TLS.")] = False,
+) -> None:
+    """Serve a local Binance spot: real recordings or a synthetic market, orders matched against it.
+
+    The account's key and secret are "sandbox", or what WIRESTAMP_BINANCE_LOCAL_KEY and _SECRET say.
+    """
+    from wirestamp.serving import sandbox_options, serve_sandbox
+
+    try:
+        options = sandbox_options(data, host, port, replay or [], speed, seed, rate, plain=plain)
+    except ValueError as error:
+        raise fail(error, 2) from error
+    raise typer.Exit(serve_sandbox(options))
+
+
+@app.command(epilog="Example: wirestamp replay data/btc-modulo")
+def replay(directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run, or a folder of runs.")]) -> None:
+    """Run decode, books, strategies and risk over a run's journal again; they must reach the same intents."""
+    from wirestamp.replaying import replay_run
+
+    raise typer.Exit(replay_run(directory))
