@@ -9,7 +9,9 @@ of an order). Each contender gets the same entries, in rounds that take turns:
 
 Throughput comes from untimed loops; the percentiles from a further round that reads the clock around each append and
 so contain about 50 ns for it. At the speed of these loops a segment fills in a tenth of a second, faster than the next
-one is made: the journal's worst times are those waits (`Journal.stalls`). Usage: `python benchmarks/journal_append.py [--entries N] [--rounds N] [--folder DIR]`.
+one is made: the journal's worst times are those waits (`Journal.stalls`).
+
+Usage: `python benchmarks/journal_append.py [--entries N] [--rounds N] [--folder DIR]`.
 """
 
 import argparse

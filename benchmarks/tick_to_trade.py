@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from types import FrameType
 
 from contenders import Contender, Place, contenders
 from latency import Figures, Sample, as_json, as_table, figures, tick_to_trade, ticks_and_orders
@@ -35,6 +35,7 @@ STARTED_ORDERS = 20  # a client that sent so many is trading
 MISSED_SHARE = 0.01
 
 stderr = Console(stderr=True)
+stopping = False
 
 
 class ClientError(Exception):
@@ -75,6 +76,18 @@ def running(contender: Contender, place: Place, core: int) -> Iterator[subproces
             process.wait()
 
 
+def wait_and_drain(capture: Capture) -> None:
+    """Let packets arrive, then take them.
+
+    Raises:
+        KeyboardInterrupt: the user asked for the end.
+    """
+    if stopping:
+        raise KeyboardInterrupt
+    time.sleep(DRAIN_SECONDS)
+    capture.drain()
+
+
 def capture_run(capture: Capture, process: subprocess.Popen[bytes], bench: Bench) -> Sample:
     """Wait until the client trades, let it warm up, then measure.
 
@@ -88,13 +101,11 @@ def capture_run(capture: Capture, process: subprocess.Popen[bytes], bench: Bench
             raise ClientError(f"ended with status {process.returncode}")
         if time.monotonic() > deadline:
             raise ClientError(f"sent no orders within {START_SECONDS:.0f} s")
-        time.sleep(DRAIN_SECONDS)
-        capture.drain()
+        wait_and_drain(capture)
     start_ns = time.time_ns() + int(bench.warmup * 1e9)
     end_ns = start_ns + int(bench.seconds * 1e9)
     while time.time_ns() < end_ns:
-        time.sleep(DRAIN_SECONDS)
-        capture.drain()
+        wait_and_drain(capture)
     if process.poll() is not None:
         raise ClientError(f"ended with status {process.returncode}")
     packets = capture.packets()
@@ -221,14 +232,18 @@ def parse_options(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-def stop(_signal: int, _frame: object) -> NoReturn:
-    """End as after Ctrl-C, so that every process and file is cleaned up."""
-    raise KeyboardInterrupt
+def stop(_signal: int, _frame: FrameType | None) -> None:
+    """Ask for the end at the next wait, where every process that was started is known; the second time, end at once."""
+    global stopping  # noqa: PLW0603 - a signal handler has nowhere else to leave its word
+    if stopping:
+        raise KeyboardInterrupt
+    stopping = True
 
 
 def main() -> int:
     """Measure and print; returns the exit status."""
     options = parse_options(sys.argv[1:])
+    signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     chosen = choose(options.clients)
     try:

@@ -1,8 +1,10 @@
 """ZScoreReversion: what it buys and sells, and what it remembers."""
 
+import gzip
 import json
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +29,13 @@ def started(ctx: "FakeContext", params: ZScoreReversion.Params = PARAMS) -> ZSco
     strategy = ZScoreReversion(params)
     strategy.on_start(ctx)
     return strategy
+
+
+def wanted(held: int, z: float) -> int:
+    """Return the position after a score, as -1, 0 or 1: the rule with entry 2 and exit 0.5."""
+    if held == 0:
+        return 0 if abs(z) < 2 else -1 if z > 0 else 1
+    return held if held * z < -0.5 else 0
 
 
 @pytest.mark.parametrize(("price", "side"), [(120, Side.SELL), (80, Side.BUY)])
@@ -84,11 +93,36 @@ def test_positions_are_those_of_the_formula_in_numpy(
             z = (price - window.mean()) / window.std() if window.std() else 0.0
             if min(abs(abs(z) - 2.0), abs(abs(z) - 0.5)) < 1e-9:
                 return  # too near a threshold for the reference to decide
-            if (held > 0 and z > -0.5) or (held < 0 and z < 0.5):
-                held = 0
-            elif held == 0 and abs(z) >= 2.0:
-                held = -100 if z > 0 else 100
-        assert held == ctx.position_lots(ctx.instruments[0])
+            held = wanted(held, z)
+        assert 100 * held == ctx.position_lots(ctx.instruments[0])
+
+
+def test_orders_on_recorded_trades_are_those_of_the_formula_in_numpy(
+    spot_recording: Path, ctx: "FakeContext", trade: Callable[..., Trade]
+) -> None:
+    """9,757 trades of real prices and times, default parameters, every order filled at once."""
+    with gzip.open(spot_recording, "rt") as lines:
+        read = [(int(line[:19]), json.loads(line[20:])["data"]["p"]) for line in lines if '"btcusdt@trade"' in line]
+    times_ns = [time_ns for time_ns, _ in read]
+    prices = [ctx.instruments[0].price.parse(text) for _, text in read]
+    windows = np.lib.stride_tricks.sliding_window_view(np.array(prices, dtype=np.float64), 256)
+    scores = (windows[:, -1] - windows.mean(axis=1)) / windows.std(axis=1)
+    expected, held, resume_ns = [], 0, 0
+    for time_ns, z in zip(times_ns[255:], scores.tolist(), strict=True):
+        target = wanted(held, z)
+        if target != held and time_ns >= resume_ns:
+            expected.append((time_ns, Side.BUY if target > held else Side.SELL))
+            held, resume_ns = target, time_ns + 1_000_000_000
+    strategy = started(ctx, ZScoreReversion.Params())
+    sent = []
+    for time_ns, price in zip(times_ns, prices, strict=True):
+        ctx.now_ns = time_ns
+        strategy.on_trade(trade(price), ctx)
+        for order in [each for each in ctx.orders if each.is_open]:
+            sent.append((time_ns, order.side))
+            ctx.fill(order)
+    assert 38 == len(expected)
+    assert expected == sent
 
 
 def test_each_instrument_has_its_own_window(

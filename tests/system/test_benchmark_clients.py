@@ -15,7 +15,7 @@ from local_exchange import Exchange, compile_program, make_certificate
 from tick_to_trade import running
 
 TICKS = 40
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 20.0
 INSTALLED = [contender for contender in contenders() if contender.absent() is None]
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
