@@ -1,10 +1,11 @@
 """Wire tick-to-trade of the trader beside C floors and Python peers, all against one C exchange, in one run.
 
 The figure is tick packet → order packet, both stamped by the kernel in one capture on loopback, so the exchange's own
-speed stays out. Clients take turns, several rounds of them, each time as fresh processes whose first second does not
-count: what drifts, drifts for all. Exchange and capture share the first core, the client has the last one.
+speed stays out. Clients take turns, several rounds of them, each time as fresh processes whose warm-up does not count:
+what drifts, drifts for all, the better the more rounds there are. Exchange and capture share the first core, the client
+has the last one.
 
-Usage: `python benchmarks/tick_to_trade.py [--seconds 3] [--rounds 3] [--rate 500] [--clients a,b] [--json]`.
+Usage: `python benchmarks/tick_to_trade.py [--seconds 2] [--rounds 5] [--rate 500] [--clients a,b] [--json]`.
 Exit status: 0 done, 2 bad usage, 3 could not start (rights, compiler), 1 when a client failed.
 """
 
@@ -220,9 +221,9 @@ def prepare(directory: Path, options: argparse.Namespace) -> Bench:
 def parse_options(arguments: list[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=3.0, help="measured in each run (default 3)")
-    parser.add_argument("--warmup", type=float, default=1.0, help="seconds that do not count (default 1)")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each client (default 3)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="measured in each run (default 2)")
+    parser.add_argument("--warmup", type=float, default=0.5, help="seconds that do not count (default 0.5)")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each client (default 5)")
     parser.add_argument("--rate", type=float, default=500.0, help="trades per second (default 500)")
     parser.add_argument("--clients", help="names, separated by commas (default all)")
     parser.add_argument("--json", action="store_true", help="one object per client on standard output")

@@ -4,12 +4,14 @@ One TOML file. Unknown keys are refused, and each error names the key, what it w
 stand in it: they come from systemd credentials or the environment (`credentials`).
 """
 
+import contextlib
 import os
+import re
 import tomllib
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, StringConstraints, ValidationError
@@ -36,8 +38,32 @@ def _one_of(allowed: Iterable[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _is_address(value: str, schemes: tuple[str, ...]) -> bool:
+    """Return whether a text is the URL of a host, without a user or a password: the journal shows it."""
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0 and "@" not in value
+    except ValueError:  # a port that is none
+        return False
+
+
+def _checked_url(value: str) -> str:
+    if not _is_address(value, ("http", "https")):
+        raise ValueError("http://host:port or https://host:port")
+    return value
+
+
+def _checked_proxy(value: str) -> str:
+    if value != "environment" and not _is_address(value, ("http",)):
+        raise ValueError("'environment' or http://host:port; one with a password belongs into HTTPS_PROXY")
+    return value
+
+
 VenueName = Annotated[str, _one_of(VENUES)]
 Channel = Annotated[str, _one_of(CHANNELS)]
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class _Table(BaseModel):
@@ -50,7 +76,7 @@ class TraderTable(_Table):
     name: Name
     data_dir: Path = Path("data")
     loop: Literal["uvloop", "spin"] = "uvloop"
-    proxy: str | None = "environment"  # http://host:port, or what HTTPS_PROXY and NO_PROXY say
+    proxy: Annotated[str, AfterValidator(_checked_proxy)] | None = "environment"  # or what HTTPS_PROXY, NO_PROXY say
 
 
 class SessionTable(_Table):
@@ -63,7 +89,7 @@ class SessionTable(_Table):
 class LocalTable(_Table):
     """`[local]`: the exchange that environment `local` means, such as `wirestamp sandbox`."""
 
-    url: str
+    url: Annotated[str, AfterValidator(_checked_url)]
     ca: Path | None = None
 
 
@@ -71,7 +97,7 @@ class JournalTable(_Table):
     """`[journal]`: how much history is kept; no limit unless set."""
 
     max_bytes: PositiveInt | None = None
-    max_age_days: Annotated[float, Field(gt=0)] | None = None
+    max_age_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
 class FeedTable(_Table):
@@ -171,11 +197,10 @@ def load(path: Path) -> Loaded:
     except ValidationError as error:
         faults += [describe(each) for each in error.errors()]
     strategies = _load_strategies(table, path.parent, faults)
-    if config is not None:
-        faults += _cross_faults(config)
-        if not faults:
-            return Loaded(config, path.absolute(), strategies)
-    raise ConfigurationError(str(path), faults)
+    faults += _cross_faults(table)
+    if config is None or faults:
+        raise ConfigurationError(str(path), faults)
+    return Loaded(config, path.absolute(), strategies)
 
 
 def describe(error: Any, prefix: str = "") -> str:  # noqa: ANN401 - pydantic's ErrorDetails
@@ -194,8 +219,11 @@ def describe(error: Any, prefix: str = "") -> str:  # noqa: ANN401 - pydantic's 
     return f"{key}: was {_shown(error['input'])}, expected {expected}"
 
 
+_USER = re.compile(r"//[^/@]*@")
+
+
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = _USER.sub("//…@", repr(value))  # an address may hold a password
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -218,44 +246,61 @@ def _load_strategies(table: dict[str, Any], folder: Path, faults: list[str]) -> 
     return strategies
 
 
-def _cross_faults(config: Configuration) -> list[str]:
-    """Find what each table alone cannot know."""
-    faults = []
-    names = [route.name for route in config.route]
-    faults += [f"route[{at}].name: {name!r} is taken" for at, name in enumerate(names) if name in names[:at]]
-    for index, strategy in enumerate(config.strategy):
-        if strategy.route not in names:
-            allowed = ", ".join(map(repr, names)) or "a [[route]], but there is none"
-            faults.append(f"strategy[{index}].route: was {strategy.route!r}, expected {allowed}")
-    labels = [strategy.name or strategy.use.rpartition(":")[2] for strategy in config.strategy]
+def _tables(table: dict[str, Any], key: str, model: type[_Model]) -> list[tuple[int, _Model]]:
+    """Return the sound ones among an array of tables, with their places; the models say what is wrong with others."""
+    entries = table.get(key, [])
+    sound = []
+    for index, entry in enumerate(entries if isinstance(entries, list) else []):
+        with contextlib.suppress(ValidationError):
+            sound.append((index, model.model_validate(entry)))
+    return sound
+
+
+def _repeated(names: list[tuple[int, Any]]) -> list[tuple[int, Any]]:
+    return [(index, name) for at, (index, name) in enumerate(names) if name in [before for _, before in names[:at]]]
+
+
+def _cross_faults(table: dict[str, Any]) -> list[str]:
+    """Find what each table alone cannot know, also when another table is wrong."""
+    feeds, strategies = _tables(table, "feed", FeedTable), _tables(table, "strategy", StrategyTable)
+    routes = table.get("route", [])
+    routes = [entry for entry in routes if isinstance(entry, dict)] if isinstance(routes, list) else []
+    named = [entry.get("name") for entry in routes]
+    labels = [(index, strategy.name or strategy.use.rpartition(":")[2]) for index, strategy in strategies]
+    symbols = [(index, f"{symbol!r} of {feed.venue}") for index, feed in feeds for symbol in feed.symbols]
+    allowed = ", ".join(map(repr, named)) or "a [[route]], but there is none"
+    faults = [f"route[{at}].name: {name!r} is taken" for at, name in _repeated(list(enumerate(named)))]
+    faults += [
+        f"strategy[{index}].route: was {strategy.route!r}, expected {allowed}"
+        for index, strategy in strategies
+        if strategy.route not in named
+    ]
     faults += [
         f"strategy[{at}].name: {label!r} is taken, give each strategy a name of its own"
-        for at, label in enumerate(labels)
-        if label in labels[:at]
+        for at, label in _repeated(labels)
     ]
-    seen: set[tuple[str, str]] = set()
-    for index, feed in enumerate(config.feed):
-        for symbol in feed.symbols:
-            if (feed.venue, symbol) in seen:
-                faults.append(f"feed[{index}].symbols: {symbol!r} of {feed.venue} is subscribed already")
-            seen.add((feed.venue, symbol))
-    return faults + _endpoint_faults(config)
+    faults += [f"feed[{at}].symbols: {symbol} is subscribed already" for at, symbol in _repeated(symbols)]
+    return faults + _endpoint_faults(table, feeds)
 
 
-def _endpoint_faults(config: Configuration) -> list[str]:
+def _endpoint_faults(table: dict[str, Any], feeds: list[tuple[int, FeedTable]]) -> list[str]:
+    try:
+        url = LocalTable.model_validate(table["local"]).url if "local" in table else None
+    except ValidationError:
+        return []  # said already; what it would lead to is not known
     faults = []
-    url = config.local.url if config.local is not None else None
-    if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
-        return [f"local.url: was {url!r}, expected http://host:port or https://host:port"]
-    tables = [("feed", index, feed) for index, feed in enumerate(config.feed)]
-    tables += [("route", index, route) for index, route in enumerate(config.route)]  # type: ignore[misc]
-    for kind, index, table in tables:
+    for index, feed in feeds:
         try:
-            endpoints = VENUES[table.venue].endpoints(table.environment, url)
+            VENUES[feed.venue].endpoints(feed.environment, url)
         except ValueError as error:
-            faults.append(f"{kind}[{index}].environment: {error}")
+            faults.append(f"feed[{index}].environment: {error}")
+    for index, route in _tables(table, "route", RouteTable):
+        try:
+            orders = VENUES[route.venue].endpoints(route.environment, url).orders
+        except ValueError as error:
+            faults.append(f"route[{index}].environment: {error}")
             continue
-        if kind == "route" and (reason := refusal(table.venue, endpoints.orders or "")):
+        if reason := refusal(route.venue, orders or ""):
             faults.append(f"route[{index}]: {reason}")
     return faults
 

@@ -69,17 +69,20 @@ class FeedSession:
 
     async def run(self) -> None:
         """Connect, wait for the loss, and again, with a delay that doubles up to 30 s and is drawn from its half up."""
+        now = asyncio.get_running_loop().time
         backoff = _FIRST_BACKOFF_S
         while True:
+            began = now()
             try:
                 lost = await self._open()
-                backoff = _FIRST_BACKOFF_S
                 reason = await lost
-                self._closed(reason)
+                self._record_loss(reason)
                 if self._closing:
                     return
             except TransportError as error:
                 reason = str(error)
+            if now() - began > _MAX_BACKOFF_S:  # it had lived: this is a new misfortune
+                backoff = _FIRST_BACKOFF_S
             delay = backoff * (0.5 + random.random() / 2)  # noqa: S311 - jitter is no secret
             log.warning("feed lost", venue=self._venue, reason=reason, retry_s=round(delay, 2))
             await asyncio.sleep(delay)
@@ -92,21 +95,26 @@ class FeedSession:
         described = {"event": "open", "role": "feed", "index": self._index, "url": url, "stamped": connection.stamped}
         self._recorder.connection(0, time_ns(), connection.number, described | connection.describe())
         number, transmitted = connection.number, self._recorder.transmitted
-        connection.on_transmitted = lambda off, event, stamp_ns: transmitted(off, number, event, stamp_ns)
-        connection.on_lost = lost.set_result  # a connection is lost once
-        connection.on_messages = self._reader(connection)
         self._connection = connection
         self.connected.set()
+        connection.listen(
+            self._reader(connection),
+            lambda off, event, stamp_ns: transmitted(off, number, event, stamp_ns),
+            lost.set_result,  # a connection is lost once
+        )
         return lost
 
-    def _closed(self, reason: str) -> None:
+    def _record_loss(self, reason: str) -> None:
+        """Record the end of the connection; unless we wanted it, it is an input: the feed forgets its books."""
         self.connected.clear()
         assert self._connection is not None
         engine, now_ns = self._engine, time_ns()
-        engine.trace = trace = engine.trace + 1
-        payload = {"event": "lost", "role": "feed", "index": self._index, "reason": reason}
+        trace = 0 if self._closing else engine.trace + 1
+        event = "closed" if self._closing else "lost"
+        payload = {"event": event, "role": "feed", "index": self._index, "reason": reason}
         self._recorder.connection(trace, now_ns, self._connection.number, payload)
-        engine.consume(self._feed.disconnected(), trace, now_ns)
+        if trace:
+            engine.consume(self._feed.disconnected(), trace, now_ns)
 
     def _reader(self, connection: Connection) -> OnMessages:
         """Return the hot path of this feed: one function with everything that it touches bound beforehand."""

@@ -49,7 +49,12 @@ def load_strategy(use: str, relative_to: Path) -> type[Strategy]:
 def _entry_point(name: str) -> object:
     for point in entry_points(group=ENTRY_POINT_GROUP):
         if point.name == name:
-            return point.load()
+            try:
+                return point.load()
+            except (Exception, SystemExit) as error:
+                raise StrategyNotFound(
+                    f"the entry point {name} ({point.value}) cannot be loaded: {type(error).__name__}: {error}"
+                ) from error
     raise StrategyNotFound(
         f"expected package.module:Class, path/file.py:Class or an installed entry point, was {name!r}"
     )
@@ -58,7 +63,7 @@ def _entry_point(name: str) -> object:
 def _load_module(name: str) -> object:
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise StrategyNotFound(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
 
 
@@ -73,7 +78,7 @@ def _load_file(path: Path) -> object:
     sys.modules[name] = module  # pydantic looks annotations up by the module's name
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise StrategyNotFound(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     return module

@@ -213,6 +213,8 @@ class _Replayer:
             self._consumers[record.conn] = (
                 self._feed_consumer(about["index"]) if role == "feed" else self._route_consumer(about["name"])
             )
+        elif event == "closed":  # by us, at the end: no input
+            return
         elif role == "feed":
             engine.consume(self._feeds[about["index"]].disconnected(), record.trace, record.time_ns)
         elif event == "ready":

@@ -14,9 +14,9 @@ from msgspec import UNSET, Struct, UnsetType
 from sandbox.accounts import Account, Listener, Positions, Report
 from sandbox.binance_api import BinanceApi, Call, Handler, Security
 from sandbox.binance_errors import ApiError, missing, time_unit
+from sandbox.binance_rates import RateCounter
 from sandbox.binance_reports import Stamp, event, microseconds, milliseconds
 from sandbox.binance_signing import authenticate, websocket_payload
-from sandbox.binance_rates import RateCounter
 from sandbox.commit import Committer
 from sandbox.connection import Connection
 

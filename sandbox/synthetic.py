@@ -2,13 +2,13 @@
 
 Seeded and deterministic: it reads no clock, and the same seed gives the same events for ever.
 
-Numbers come from `benchmarks/calibrate_synthetic.py` on 5.8 minutes of Binance spot BTCUSDT (2024-08-08 23:54 UTC: 9,757
-trades, 28,040 quotes, 3,451 depth updates), which prints them beside the same measures of this market.
+Numbers come from `benchmarks/calibrate_synthetic.py` on 5.8 minutes of Binance spot BTCUSDT (2024-08-08 23:54 UTC,
+9,757 trades, 28,040 quotes, 3,451 depth updates), which prints them beside the same measures of this market.
 
-- *Arrivals*: aggressive orders (prints of one millisecond and one side) came 9.37 a second with Fano factors of 4.9, 13.4
-  and 25.5 over 0.1, 1 and 10 s. A Hawkes process with kernel α·exp(−βt) and branching ratio n = α/β has the Fano factor
-  F(w) = F∞ + (1 − F∞)(1 − exp(−γw))/(γw), F∞ = 1/(1−n)², γ = β(1−n) (Hawkes 1971): F∞ = 25.5 gives n = 0.80, and
-  F(0.1) = 4.9 then γ = 3.6/s, β = 18/s. Book changes (8.7 quotes an order) follow the same intensity without adding to it.
+- *Arrivals*: aggressive orders (prints of one millisecond and one side) came 9.37 a second with Fano factors of 4.9,
+  13.4 and 25.5 over 0.1, 1 and 10 s. A Hawkes process with kernel nβ·exp(−βt) and branching ratio n has the Fano factor
+  F(w) = F∞ + (1 − F∞)(1 − exp(−gw))/(gw), F∞ = 1/(1−n)², g = β(1−n) (Hawkes 1971): F∞ = 25.5 gives n = 0.80, and
+  F(0.1) = 4.9 then g = 3.6/s, β = 18/s. Book changes (8.7 quotes an order) follow the same intensity and add nothing.
 - *Sizes, counts, distances*: quantile tables, interpolated in the logarithm.
 - *Sides*: an order has the side of the one before with probability 0.68.
 - *Spread*: one tick in 88 % of the quotes; 9.5 % of the quotes change a best price.

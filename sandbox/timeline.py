@@ -51,6 +51,13 @@ class Timeline:
         Raises:
             SandboxError: the source is damaged where it has got to.
         """
+        try:
+            await self._play()
+        finally:
+            await self._fanout.flush()
+        self.finished = True
+
+    async def _play(self) -> None:
         unflushed = 0
         fanout = self._fanout
         for entry in self._source:
@@ -66,8 +73,6 @@ class Timeline:
             if isinstance(entry, Publication):
                 fanout.publish(entry, self._stamps(entry.times_us))
                 unflushed += 1
-        await fanout.flush()
-        self.finished = True
 
     def _anchor(self, source_ns: int) -> None:
         self._source_ns = source_ns

@@ -10,7 +10,6 @@ reports), .../filters. Times are in milliseconds or, where asked for, microsecon
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Any
 
 import msgspec
 from msgspec import Struct, field
@@ -32,18 +31,18 @@ from market.instrument import Instrument, OrderLimits
 from market.scale import Scale, ScaleError
 from venues.adapter import Credentials, Endpoints, UnknownSymbol
 from venues.binance_orders import BinanceOrderEntry
+from venues.binance_time import Time, to_ns
 
 NAME = "binance"
 SNAPSHOT_LEVELS = 5000
 
 _STREAMS = {"trade": "trade", "book": "depth@100ms", "quote": "bookTicker"}
-_MICROSECONDS_FROM = 10**14  # a time in ms reaches this in the year 5138
 _PREFIX = len(b'{"stream":"')
 _MAX_BUFFERED = 20_000  # updates kept while a snapshot is under way, half an hour of them
 
 
 class _TradeData(Struct, gc=False):
-    time: int = field(name="E")
+    time: Time = field(name="E")
     trade_id: int = field(name="t")
     price: str = field(name="p")
     quantity: str = field(name="q")
@@ -55,11 +54,11 @@ class _QuoteData(Struct, gc=False):
     bid_quantity: str = field(name="B")
     ask: str = field(name="a")
     ask_quantity: str = field(name="A")
-    time: int = field(name="E", default=0)  # not sent on spot
+    time: Time = field(name="E", default=0)  # not sent on spot
 
 
 class _DepthData(Struct, gc=False):
-    time: int = field(name="E")
+    time: Time = field(name="E")
     first_id: int = field(name="U")
     last_id: int = field(name="u")
     bids: list[tuple[str, str]] = field(name="b")
@@ -84,14 +83,12 @@ class _SnapshotBody(Struct):
     asks: list[tuple[str, str]]
 
 
+_UNREADABLE = (msgspec.MsgspecError, ScaleError, RecursionError)  # the last by JSON that nests thousands deep
+
 _decode_trade = msgspec.json.Decoder(_TradeMessage).decode
 _decode_quote = msgspec.json.Decoder(_QuoteMessage).decode
 _decode_depth = msgspec.json.Decoder(_DepthMessage).decode
 _decode_snapshot = msgspec.json.Decoder(_SnapshotBody).decode
-
-
-def _ns(time: int) -> int:
-    return time * 1_000_000 if time < _MICROSECONDS_FROM else time * 1_000
 
 
 class _Depth:
@@ -133,13 +130,13 @@ class BinanceFeed:
             return self._rare(payload)
         try:
             return route[0](route[1], payload)
-        except (msgspec.MsgspecError, ScaleError) as error:
+        except _UNREADABLE as error:
             return self._malformed(str(error), payload)
 
     def _trade(self, instrument: Instrument, payload: bytes) -> Sequence[MarketEvent]:
         data = _decode_trade(payload).data
         self.instrument_id = instrument.id
-        self.exchange_ns = exchange_ns = _ns(data.time)
+        self.exchange_ns = exchange_ns = to_ns(data.time)
         return (
             Trade(
                 instrument,
@@ -155,7 +152,7 @@ class BinanceFeed:
         data = _decode_quote(payload).data
         price, qty = instrument.price.parse, instrument.qty.parse
         self.instrument_id = instrument.id
-        self.exchange_ns = exchange_ns = _ns(data.time) if data.time else None
+        self.exchange_ns = exchange_ns = to_ns(data.time)
         return (
             Quote(
                 instrument,
@@ -170,7 +167,7 @@ class BinanceFeed:
     def _depth(self, instrument: Instrument, payload: bytes) -> Sequence[MarketEvent]:
         data = _decode_depth(payload).data
         self.instrument_id = instrument.id
-        self.exchange_ns = exchange_ns = _ns(data.time)
+        self.exchange_ns = exchange_ns = to_ns(data.time)
         bids, asks = _levels(instrument, data.bids), _levels(instrument, data.asks)
         delta = BookDelta(instrument, bids, asks, data.last_id, exchange_ns)
         depth = self._depths[instrument]
@@ -200,10 +197,12 @@ class BinanceFeed:
     def receive_snapshot(self, instrument: Instrument, body: bytes) -> Sequence[MarketEvent]:
         """Take the REST snapshot and the updates that were buffered meanwhile."""
         depth = self._depths[instrument]
+        if not depth.snapshot_asked:  # asked for before the connection was lost, or answered twice
+            return ()
         try:
             data = _decode_snapshot(body)
             bids, asks = _levels(instrument, data.bids), _levels(instrument, data.asks)
-        except (msgspec.MsgspecError, ScaleError) as error:
+        except _UNREADABLE as error:
             return (*self._malformed(f"snapshot: {error}", body), self._want_snapshot(instrument))
         fresh = [(first, delta) for first, delta in depth.buffered if delta.sequence > data.last_id]
         if fresh and fresh[0][0] > data.last_id + 1:  # older than the first update that was seen
@@ -233,20 +232,21 @@ class BinanceFeed:
 
     def _rare(self, payload: bytes) -> Sequence[MarketEvent]:
         """Take a message that does not begin with a known stream's name."""
-        self.instrument_id, self.exchange_ns = 0, None
         try:
             message = msgspec.json.decode(payload)
             stream = message.get("stream")
             route = self._routes.get(str(stream).encode())
             if route is not None:  # the same with other white space or key order
                 return route[0](route[1], payload)
-        except (msgspec.MsgspecError, ScaleError, AttributeError) as error:
+        except (*_UNREADABLE, AttributeError) as error:
             return self._malformed(f"expected a JSON object of a combined stream: {error}", payload)
         if "id" in message and "error" not in message:
+            self.instrument_id, self.exchange_ns = 0, None
             return ()  # the answer to a subscription
         return self._malformed(f"unknown stream {str(stream)[:64]!r}", payload)
 
     def _malformed(self, reason: str, payload: bytes) -> Sequence[MarketEvent]:
+        self.instrument_id, self.exchange_ns = 0, None
         return (Malformed(reason, payload[:200].decode(errors="replace")),)
 
 
@@ -260,12 +260,25 @@ class _Error(Struct):
     msg: str
 
 
+class _Filter(Struct):
+    kind: str = field(name="filterType")
+    tick_size: str = field(name="tickSize", default="0")
+    min_price: str = field(name="minPrice", default="0")
+    max_price: str = field(name="maxPrice", default="0")
+    step_size: str = field(name="stepSize", default="0")
+    min_qty: str = field(name="minQty", default="0")
+    max_qty: str = field(name="maxQty", default="0")
+    min_notional: str | None = field(name="minNotional", default=None)
+    max_notional: str | None = field(name="maxNotional", default=None)
+    max_orders: int | None = field(name="maxNumOrders", default=None)
+
+
 class _Symbol(Struct):
     symbol: str
     base: str = field(name="baseAsset")
     base_decimals: int = field(name="baseAssetPrecision")
     quote: str = field(name="quoteAsset")
-    filters: list[dict[str, Any]]
+    filters: list[_Filter]
 
 
 class _ExchangeInfo(Struct):
@@ -305,11 +318,12 @@ class Binance:
             raise UnknownSymbol(f"binance does not list {name}: {_words(status, body)}")
         try:
             (symbol,) = msgspec.json.decode(body, type=_ExchangeInfo).symbols
-            return Instrument(
-                number, name, NAME, symbol.symbol, symbol.base, symbol.quote, *_scales_and_limits(symbol)
-            )  # fmt: skip
-        except (msgspec.MsgspecError, ScaleError, InvalidOperation, KeyError, TypeError, ValueError) as error:
+            scales_and_limits = _scales_and_limits(symbol)
+        except (*_UNREADABLE, InvalidOperation, KeyError, TypeError, ValueError) as error:
             raise UnknownSymbol(f"binance describes {name} in a form that cannot be read: {error!r}") from error
+        if name != f"{symbol.base}-{symbol.quote}":
+            raise UnknownSymbol(f"binance does not list {name}: its {symbol.symbol} is {symbol.base}-{symbol.quote}")
+        return Instrument(number, name, NAME, symbol.symbol, symbol.base, symbol.quote, *scales_and_limits)
 
     def feed(self, instruments: Sequence[Instrument], channels: Sequence[str]) -> BinanceFeed:
         """Return a fresh feed."""
@@ -323,7 +337,7 @@ class Binance:
 def _words(status: int, body: bytes) -> str:
     try:
         error = msgspec.json.decode(body, type=_Error)
-    except msgspec.MsgspecError:
+    except _UNREADABLE:
         return f"HTTP {status} {body[:100].decode(errors='replace')}"
     return f"{error.msg} ({error.code})"
 
@@ -333,20 +347,30 @@ def _scales_and_limits(symbol: _Symbol) -> tuple[Scale, Scale, OrderLimits]:
 
     A lot is the asset's last decimal, not the order step: books still hold quantities from finer steps of former years.
     """
-    filters = {each["filterType"]: each for each in symbol.filters}
+    filters = {each.kind: each for each in symbol.filters}
     price_filter, lot_size = filters["PRICE_FILTER"], filters["LOT_SIZE"]
-    price, qty = Scale(Decimal(price_filter["tickSize"])), Scale(Decimal(1).scaleb(-symbol.base_decimals))
-    market = filters.get("MARKET_LOT_SIZE", {})
-    notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}
+    none = _Filter("")
+    market, count = filters.get("MARKET_LOT_SIZE", none), filters.get("MAX_NUM_ORDERS", none)
+    notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or none
+    price, qty = Scale(Decimal(price_filter.tick_size)), Scale(Decimal(1).scaleb(-symbol.base_decimals))
     limits = OrderLimits(
-        min_price_ticks=price.parse(price_filter["minPrice"]),
-        max_price_ticks=price.parse(price_filter["maxPrice"]) or None,
-        qty_step_lots=qty.parse(lot_size["stepSize"]) or 1,
-        min_qty_lots=qty.parse(lot_size["minQty"]),
-        max_qty_lots=qty.parse(lot_size["maxQty"]) or None,
-        max_market_qty_lots=qty.parse(market.get("maxQty", "0")) or None,
-        min_notional=Decimal(notional["minNotional"]) if "minNotional" in notional else None,
-        max_notional=Decimal(notional["maxNotional"]) if "maxNotional" in notional else None,
-        max_open_orders=filters.get("MAX_NUM_ORDERS", {}).get("maxNumOrders"),
+        min_price_ticks=price.parse(price_filter.min_price),
+        max_price_ticks=price.parse(price_filter.max_price) or None,
+        qty_step_lots=qty.parse(lot_size.step_size) or 1,
+        min_qty_lots=qty.parse(lot_size.min_qty),
+        max_qty_lots=qty.parse(lot_size.max_qty) or None,
+        max_market_qty_lots=qty.parse(market.max_qty) or None,
+        min_notional=_amount(notional.min_notional),
+        max_notional=_amount(notional.max_notional),
+        max_open_orders=count.max_orders,
     )
     return price, qty, limits
+
+
+def _amount(text: str | None) -> Decimal | None:
+    if text is None:
+        return None
+    amount = Decimal(text)
+    if not amount.is_finite() or amount < 0:
+        raise ValueError(f"expected an amount of money, was {text}")
+    return amount

@@ -17,6 +17,7 @@ from market.instrument import Instrument
 from market.orders import ExecType, ExecutionReport, Order, OrderStatus, OrderType
 from market.scale import ScaleError
 from venues.adapter import Credentials, OrderEvent, SessionEvent
+from venues.binance_time import Time, to_ns
 
 RECV_WINDOW_MS = 5000
 _SUBSCRIBE_ID = "user-data"
@@ -35,6 +36,8 @@ _STATUS = {
     "EXPIRED": OrderStatus.EXPIRED,
     "EXPIRED_IN_MATCH": OrderStatus.EXPIRED,
 }
+# "execution status is unknown": web-socket-api.md of every status 5xx, errors.md of these codes
+_EXECUTION_UNKNOWN = (-1006, -1007)
 _ENDED = {
     OrderStatus.CANCELED: ExecType.CANCELED,
     OrderStatus.EXPIRED: ExecType.EXPIRED,
@@ -55,7 +58,7 @@ class _Result(Struct):
     order_id: int = field(name="orderId", default=0)
     cl_ord_id: str = field(name="clientOrderId", default="")
     original_id: str = field(name="origClientOrderId", default="")
-    time: int = field(name="transactTime", default=0)
+    time: Time = field(name="transactTime", default=0)
     status: str = ""
     fills: list[_Fill] = []
 
@@ -67,7 +70,7 @@ class _Error(Struct):
 
 class _Event(Struct):
     kind: str = field(name="e")
-    time: int = field(name="E", default=0)
+    time: Time = field(name="E", default=0)
     symbol: str = field(name="s", default="")
     cl_ord_id: str = field(name="c", default="")
     original_id: str = field(name="C", default="")
@@ -187,17 +190,19 @@ class BinanceOrderEntry:
             if message.id == _SUBSCRIBE_ID:
                 return (SessionEvent(_refusal(message.error)),)
             return self._reply(message)
-        except (msgspec.MsgspecError, ScaleError, KeyError) as error:
+        except (msgspec.MsgspecError, ScaleError, KeyError, RecursionError) as error:
             return (Malformed(f"{type(error).__name__}: {error}", payload[:200].decode(errors="replace")),)
 
     def _reply(self, message: _Message) -> Sequence[OrderEvent]:
+        if message.id is None:  # a request that the venue could not read, so that it cannot say which
+            return (Malformed(f"a reply to no request: {_refusal(message.error)}", ""),)
         request_id = str(message.id)
         cancel = request_id.startswith(_CANCEL_PREFIX)
         cl_ord_id = request_id.removeprefix(_CANCEL_PREFIX)
         if message.error is not None:
             if cancel:
                 kind, status = ExecType.CANCEL_REJECTED, OrderStatus.UNKNOWN
-            elif message.status >= 500:  # "execution status is unknown and the request might have succeeded"
+            elif message.status >= 500 or message.error.code in _EXECUTION_UNKNOWN:
                 kind, status = ExecType.UNKNOWN, OrderStatus.UNKNOWN
             else:
                 kind, status = ExecType.REJECTED, OrderStatus.REJECTED
@@ -210,7 +215,7 @@ class BinanceOrderEntry:
     def _result(self, result: _Result, cl_ord_id: str) -> Sequence[OrderEvent]:
         instrument = self._by_symbol[result.symbol]
         status, order_id = _STATUS[result.status], str(result.order_id)
-        exchange_ns = _ns(result.time)
+        exchange_ns = to_ns(result.time)
         reports: list[OrderEvent] = []
         if status not in _ENDED:
             reports.append(
@@ -257,16 +262,10 @@ class BinanceOrderEntry:
                 commission=event.commission if fill else "",
                 commission_asset=(event.commission_asset or "") if fill else "",
                 reason=reason,
-                exchange_ns=_ns(event.time),
+                exchange_ns=to_ns(event.time),
             ),
         )
 
 
 def _refusal(error: _Error | None) -> str:
     return f"{error.msg} ({error.code})" if error is not None else ""
-
-
-def _ns(time: int) -> int | None:
-    if not time:
-        return None
-    return time * 1_000_000 if time < 10**14 else time * 1_000

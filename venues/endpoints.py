@@ -18,6 +18,10 @@ class OrderEndpoint(NamedTuple):
     path: str
 
 
+# loopback, private (RFC 1918, RFC 4193), link-local; Python's `is_private` holds more, such as tunnels to elsewhere
+_LOCAL = "127.0.0.0/8 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 169.254.0.0/16 ::1 fc00::/7 fe80::/10"
+LOCAL_NETWORKS = tuple(ipaddress.ip_network(network) for network in _LOCAL.split())
+
 ORDER_ENDPOINTS = (
     # https://developers.binance.com/docs/binance-spot-api-docs/testnet/websocket-api/general-api-information
     OrderEndpoint("binance", "ws-api.testnet.binance.vision", 443, "/ws-api/v3"),
@@ -32,15 +36,19 @@ def refusal(venue: str, url: str) -> str | None:
         venue: the adapter's name.
         url: the whole URL of the order connection.
     """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or 443
+    except ValueError as error:
+        return f"{url!r} is not a URL: {error}"
+    if parts.scheme not in ("ws", "wss", "http", "https"):
+        return f"{url!r} is not the URL of a WebSocket or of HTTP"
     if is_local_address(host):
         return None
     if parts.scheme not in ("wss", "https"):
         return f"orders to {host or url!r} would travel in plain text: only local addresses may"
-    target = (venue, host, parts.port or 443, parts.path)
-    if parts.username is not None or target not in ORDER_ENDPOINTS:
-        return f"{host}:{parts.port or 443}{parts.path} is not a test venue's order endpoint of {venue}"
+    if parts.username is not None or (venue, host, port, parts.path) not in ORDER_ENDPOINTS:
+        return f"{host}:{port}{parts.path} is not a test venue's order endpoint of {venue}"
     return None
 
 
@@ -52,4 +60,4 @@ def is_local_address(host: str) -> bool:
         address = ipaddress.ip_address(host)
     except ValueError:
         return False
-    return address.is_loopback or (address.is_private and not address.is_unspecified and not address.is_reserved)
+    return any(address in network for network in LOCAL_NETWORKS)

@@ -33,6 +33,32 @@ def fail(message: object, status: int) -> typer.Exit:
     return typer.Exit(status)
 
 
+@app.command(epilog="Example: wirestamp demo --replay recording.gz --speed 10")
+def demo(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Where its files go.")] = Path("demo-data"),
+    replay: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A recording to play; again for one that follows.")
+    ] = None,
+    speed: Annotated[str | None, typer.Option(help="1, 10, any factor, or max; recordings 10 unless said.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="When to stop; a recording's end unless said.")] = None,
+    *,
+    plain: Annotated[bool, typer.Option("--plain", help="No TLS.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the review's object alone.")] = False,
+) -> None:
+    """Run a local exchange and a trader over TLS, then show where every microsecond went."""
+    from wirestamp.demo import DemoOptions, run_demo
+
+    options = DemoOptions(
+        data=data,
+        replay=replay or [],
+        speed=speed or ("10" if replay else "1"),
+        seconds=seconds,
+        plain=plain,
+        as_json=as_json,
+    )
+    raise typer.Exit(run_demo(options))
+
+
 @app.command(epilog="Example: wirestamp check -c trader.toml")
 def check(config: ConfigFile) -> None:
     """Say all that is wrong with a configuration, at once."""

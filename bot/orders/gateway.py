@@ -84,6 +84,9 @@ class Gateway:
         if error:
             connection.close()
             raise StartError(f"route {self.name}: {self._venue} refuses the session: {error}")
+        if connection.lost is not None:
+            raise TransportError(f"{connection.peer}: {connection.lost}")
+        self.lost.clear()
         trace, now_ns = self._input({"event": "ready", "role": "route", "name": self.name})
         self._engine.route_ready(self.name, trace, now_ns)
 
@@ -99,11 +102,6 @@ class Gateway:
         self._number = connection.number
         self._send = connection.send
         self._frame = protocol.frame
-        self.lost.clear()
-        connection.on_messages = self._on_messages
-        connection.on_lost = self._on_lost
-        number, transmitted = connection.number, self._recorder.transmitted
-        connection.on_transmitted = lambda off, event, stamp_ns: transmitted(off, number, event, stamp_ns)
         described = {
             "event": "open",
             "role": "route",
@@ -112,6 +110,12 @@ class Gateway:
             "stamped": connection.stamped,
         }
         self._recorder.connection(0, time_ns(), connection.number, described | connection.describe())
+        number, transmitted = connection.number, self._recorder.transmitted
+        connection.listen(
+            self._on_messages,
+            lambda off, event, stamp_ns: transmitted(off, number, event, stamp_ns),
+            self._on_lost,
+        )
 
     def _input(self, payload: dict[str, object]) -> tuple[int, int]:
         """Record a change of this route as an input of the engine: it decides what intents may pass."""
@@ -200,7 +204,10 @@ class Gateway:
         asyncio.get_running_loop().call_soon(self._settle_loss, reason)
 
     def _settle_loss(self, reason: str) -> None:
-        if self._session is not None and not self._session.done():
+        if self.closing:
+            payload = {"event": "closed", "role": "route", "name": self.name, "reason": reason}
+            self._recorder.connection(0, time_ns(), self._number, payload)
+        elif self._session is not None and not self._session.done():
             self._session.set_result(f"the connection was lost: {reason}")
         elif self.name in self._engine.orders.ready:
             trace, now_ns = self._input({"event": "lost", "role": "route", "name": self.name, "reason": reason})

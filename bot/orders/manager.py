@@ -121,13 +121,14 @@ class OrderManager:
         if order is None:
             self.orphans += 1  # another session's order on the same account
             return None
+        was_open = order.is_open
         if not order.apply(report):
             return None
         if report.exec_type is ExecType.TRADE:
             self.fills += 1
         elif report.exec_type is ExecType.REJECTED:
             self.rejects += 1
-        if not order.is_open:
+        if was_open and not order.is_open:
             self._remember_closed(order.cl_ord_id)
         self.on_change(order, report)
         return order

@@ -33,6 +33,7 @@ class MessageProtocol(Protocol):
     """A sans-I/O protocol on top of the byte stream: `WebSocketClient`, `HttpClient`."""
 
     closed: str | None
+    speaks: bool
 
     def receive(self, data: bytes) -> Sequence[tuple[Any, int]]:
         """Return the messages that these bytes complete, each with the number of bytes behind it."""
@@ -42,6 +43,22 @@ class MessageProtocol(Protocol):
 
     def close(self) -> bytes:
         """Return what says goodbye."""
+
+
+class _Nothing:
+    """The protocol of a connection that has none yet: nobody may speak."""
+
+    closed: str | None = None
+    speaks = False
+
+    def receive(self, data: bytes) -> Sequence[tuple[Any, int]]:
+        raise TransportError(f"the peer spoke before it was asked: {data[:60]!r}")
+
+    def pending(self) -> bytes:
+        return b""
+
+    def close(self) -> bytes:
+        return b""
 
 
 class _Shared:
@@ -71,7 +88,7 @@ class Connection:
     Attributes:
         number: identifies the connection within the run, from 1.
         stamped: whether the kernel stamps it.
-        on_messages: called with the messages of each read that completes any.
+        on_messages: called with the messages of each read that completes any; until `listen`, they are held back.
         on_transmitted: called with every TX stamp.
         on_lost: called once with the reason when the connection ends, also when `close` ended it.
         received_off, sent_off: bytes received and sent so far, which are the stream offsets of the next ones.
@@ -83,7 +100,7 @@ class Connection:
         self.number = next(_numbers)
         self.peer = peer
         self.stamped = stamps.enable(sock)
-        self.on_messages: OnMessages = _ignore
+        self.on_messages: OnMessages = self.hold
         self.on_transmitted: OnTransmitted = _ignore
         self.on_lost: Callable[[str], None] = _ignore
         self.received_off = 0
@@ -92,6 +109,8 @@ class Connection:
         self.sent_ns = 0
         self.unstamped_reads = 0
         self.lost: str | None = None
+        self._held: list[tuple[Sequence[tuple[Any, int]], int, int, int, int]] = []
+        self._addresses = _addresses(sock, peer)
         self._socket = sock
         self._poller = poller
         self._descriptor = sock.fileno()
@@ -103,7 +122,7 @@ class Connection:
         self._backlog: deque[memoryview] = deque()
         self._backlog_bytes = 0
         self._stream: ByteStream = PlainStream()
-        self._protocol: MessageProtocol | None = None
+        self._protocol: MessageProtocol = _Nothing()
         self._progress: asyncio.Future[None] | None = None
         poller.add(self)
 
@@ -129,8 +148,7 @@ class Connection:
 
     def addresses(self) -> dict[str, str]:
         """Return both ends as `address:port`."""
-        local, remote = self._socket.getsockname(), self._socket.getpeername()
-        return {"local": f"{local[0]}:{local[1]}", "remote": f"{remote[0]}:{remote[1]}"}
+        return self._addresses
 
     def describe(self) -> dict[str, str | None]:
         """Return what the journal says of a connection: both ends, and TLS version and cipher or None."""
@@ -154,6 +172,27 @@ class Connection:
             raise TransportError(f"{self.peer}: no answer within {timeout_s:g} s") from error
         finally:
             self._progress = None
+
+    def listen(self, on_messages: OnMessages, on_transmitted: OnTransmitted, on_lost: Callable[[str], None]) -> None:
+        """Take over the connection, with whatever arrived behind the handshake and before its caller could run again.
+
+        Args:
+            on_messages: the attribute of this name.
+            on_transmitted: the attribute of this name.
+            on_lost: the attribute of this name; a loss that has happened already is told now.
+        """
+        self.on_messages, self.on_transmitted, self.on_lost = on_messages, on_transmitted, on_lost
+        held, self._held = self._held, []
+        for read in held:
+            on_messages(*read)
+        if self.lost is not None:
+            on_lost(self.lost)
+
+    def hold(
+        self, messages: Sequence[tuple[Any, int]], read_ns: int, kernel_rx_ns: int, nic_rx_ns: int, owner_off: int
+    ) -> None:
+        """Keep the messages of a read until somebody listens."""
+        self._held.append((messages, read_ns, kernel_rx_ns, nic_rx_ns, owner_off))
 
     # -- receiving ----------------------------------------------------------------------------------------------------
 
@@ -188,16 +227,19 @@ class Connection:
 
     def _decode(self, data: memoryview, start_off: int) -> list[tuple[Any, int]]:
         stream, protocol = self._stream, self._protocol
-        messages: list[tuple[Any, int]] = []
-        for plaintext, end_off in stream.receive(data, start_off):
-            if protocol is None:
-                raise TransportError("the peer spoke before it was asked")
-            if stream.transparent:
-                messages += [(payload, end_off - 1 - behind) for payload, behind in protocol.receive(plaintext)]
-            else:
-                messages += [(payload, end_off - 1) for payload, _ in protocol.receive(plaintext)]
-        self.flush()
-        if protocol is not None and protocol.closed is not None:
+        if stream.transparent:
+            last_off = start_off + len(data) - 1
+            messages = [(payload, last_off - behind) for payload, behind in protocol.receive(bytes(data))]
+        else:
+            messages = [
+                (payload, end_off - 1)
+                for plaintext, end_off in stream.receive(data, start_off)
+                for payload, _ in protocol.receive(plaintext)
+            ]
+        if protocol.speaks or stream.speaks:
+            with contextlib.suppress(TransportError):  # the loss is told; what was received before it is sound
+                self.flush()
+        if protocol.closed is not None:
             self._lose(protocol.closed)
         return messages
 
@@ -253,9 +295,10 @@ class Connection:
     def flush(self) -> None:
         """Send what the layers have to say by themselves: handshakes, pongs, goodbyes."""
         protocol = self._protocol
-        if protocol is not None and (words := protocol.pending()):
+        if protocol.speaks and (words := protocol.pending()):
             self.send(words)
-        if (words := self._stream.pending()) and self.lost is None:
+        if self._stream.speaks and self.lost is None:
+            words = self._stream.pending()
             self._keep(memoryview(words))
             self.sent_off += len(words)
             self.on_writable()
@@ -293,7 +336,7 @@ class Connection:
         if self.lost is not None:
             return
         with contextlib.suppress(TransportError):
-            if self._protocol is not None and (words := self._protocol.close()):
+            if words := self._protocol.close():
                 self.send(words)
         self._lose("closed by us")
 
@@ -308,6 +351,16 @@ class Connection:
         if self._progress is not None and not self._progress.done():
             self._progress.set_result(None)
         self.on_lost(reason)
+
+
+def _addresses(sock: socket.socket, peer: str) -> dict[str, str]:
+    """Read both ends at once: a connection that has been reset has none any more."""
+    try:
+        local, remote = sock.getsockname(), sock.getpeername()
+    except OSError as error:
+        sock.close()
+        raise TransportError(f"{peer}: the connection broke: {error.strerror}") from error
+    return {"local": f"{local[0]}:{local[1]}", "remote": f"{remote[0]}:{remote[1]}"}
 
 
 def _ignore(*_: object) -> None:

@@ -120,6 +120,8 @@ class Dialer:
                 )
         except TimeoutError as error:
             raise TransportError(f"{host}:{port}: no connection within {self.timeout_s:g} s") from error
+        except UnicodeError as error:
+            raise TransportError(f"{host}:{port}: not a host name: {error}") from error
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
             raise TransportError(f"{host}:{port}: {reason}") from error
@@ -148,6 +150,7 @@ class Dialer:
         reply = await exchange.request("CONNECT", target, headers)
         if reply.status // 100 != 2:
             raise TransportError(f"the proxy {proxy.hostname} refuses {target}: HTTP {reply.status}")
+        connection.on_messages = connection.hold
 
 
 class HttpConnection:
@@ -175,8 +178,12 @@ class HttpConnection:
             TransportError: the connection was lost, the peer broke the protocol, or the time ran out.
         """
         self._reply = None
-        self.connection.send(self._protocol.request(method, target, headers, body))
-        await self.connection.until(lambda: self._reply is not None, self._timeout_s)
+        try:
+            self.connection.send(self._protocol.request(method, target, headers, body))
+            await self.connection.until(lambda: self._reply is not None, self._timeout_s)
+        except BaseException:
+            self.connection.close()  # a late reply must not answer the next request
+            raise
         reply = self._reply
         assert reply is not None
         return reply

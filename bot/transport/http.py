@@ -28,7 +28,10 @@ class HttpClient:
 
     Attributes:
         closed: why no further request can be made, or None.
+        speaks: never; HTTP answers nothing by itself.
     """
+
+    speaks = False
 
     def __init__(self, host: str, max_bytes: int = 64 << 20) -> None:
         self._host = host

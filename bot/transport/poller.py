@@ -58,15 +58,16 @@ class Poller:
 
     def turn(self) -> None:
         """Serve every socket that is ready now; never waits."""
+        watching = self._watched
         for descriptor, events in self._poll(0, 32):
-            watched = self._watched.get(descriptor)
+            watched = watching.get(descriptor)
             if watched is None:  # removed by one that was served before it
                 continue
             if events & _READ:
                 watched.on_readable()
-            if events & select.EPOLLERR:
+            if events & select.EPOLLERR and watching.get(descriptor) is watched:  # the read may have removed it
                 watched.on_error_queue()
-            if events & select.EPOLLOUT:
+            if events & select.EPOLLOUT and watching.get(descriptor) is watched:
                 watched.on_writable()
 
     def close(self) -> None:

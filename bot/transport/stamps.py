@@ -94,7 +94,7 @@ def _one_transmit_stamp(ancillary: Ancillary) -> tuple[int, int, int] | None:
         return None
     if times[0]:
         return event, offset, times[0] * _SECOND + times[1]
-    return TxEvent.NIC, offset, times[4] * _SECOND + times[5]
+    return (TxEvent.NIC, offset, times[4] * _SECOND + times[5]) if times[4] else None
 
 
 class StampKeeper:

@@ -27,6 +27,10 @@ class ByteStream(Protocol):
     transparent: bool
     established: bool
 
+    @property
+    def speaks(self) -> bool:
+        """Whether `pending` has something to send."""
+
     def receive(self, data: memoryview, start_off: int) -> list[Chunk]:
         """Take bytes of the wire, the first of them at `start_off`, and return the plaintext that they complete."""
 
@@ -45,6 +49,7 @@ class PlainStream:
 
     transparent = True
     established = True
+    speaks = False
 
     def receive(self, data: memoryview, start_off: int) -> list[Chunk]:
         """Return everything as one chunk."""
@@ -139,7 +144,12 @@ class TlsStream:
 
     def pending(self) -> bytes:
         """Return handshake bytes, alerts and key updates that wait to be sent."""
-        return self._outgoing.read() if self._outgoing.pending else b""
+        return self._outgoing.read()
+
+    @property
+    def speaks(self) -> bool:
+        """Whether `pending` has something to send."""
+        return self._outgoing.pending > 0
 
     def describe(self) -> dict[str, str | None]:
         """Return the negotiated version and cipher."""

@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidHandshake, InvalidURI
+from websockets.exceptions import InvalidURI
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import (  # type: ignore[attr-defined]  # the C version of apply_mask where there is one
     Close,
@@ -17,7 +17,6 @@ from websockets.frames import (  # type: ignore[attr-defined]  # the C version o
     Opcode,
     apply_mask,
 )
-from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
@@ -41,6 +40,7 @@ class WebSocketClient:
 
     Attributes:
         opened: whether the handshake has succeeded.
+        speaks: whether `pending` has something to send.
         closed: why the connection is over, or None.
     """
 
@@ -56,7 +56,9 @@ class WebSocketClient:
         self._needed = 0
         self._fragments: list[bytes] = []
         self._keys: list[bytes] = []
+        self._steady = False  # opened, between two frames, no message half done
         self.opened = False
+        self.speaks = False
         self.closed: str | None = None
 
     def handshake(self) -> bytes:
@@ -73,12 +75,23 @@ class WebSocketClient:
         Raises:
             TransportError: the peer refused the handshake.
         """
+        if self._steady and len(data) > 3:  # the common read: one whole frame (benchmarks/hot_path.py)
+            length = data[1]
+            if data[0] in _WHOLE and length + 2 == len(data) < 128:
+                return ((data[2:], 0),)
+            if data[0] in _WHOLE and length == 126 and (data[2] << 8 | data[3]) + 4 == len(data):
+                return ((data[4:], 0),)
+        return self._split(data)
+
+    def _split(self, data: bytes) -> Sequence[Message]:
+        """Take whatever is not one whole frame."""
         if self._rest:
             self._rest += data
             if len(self._rest) < self._needed:
                 return ()
             data = bytes(self._rest)
             self._rest.clear()
+        self._steady = False
         messages: list[Message] = []
         at = 0 if self.opened else self._open(data)
         size = len(data)
@@ -86,18 +99,15 @@ class WebSocketClient:
         while size - at >= 2:
             first, length = data[at], data[at + 1]
             body = at + 2
+            if length & _MASKED:
+                self._rare(data[at:], messages, 0)  # a server must not mask: the protocol closes
+                return messages
             if length >= 126:
                 body += 2 if length == 126 else 8
-                if length & _MASKED or body > size:
-                    if length & _MASKED:
-                        self._rare(data[at:], messages, 0)  # a server must not mask: the protocol closes
-                        return messages
-                    self._needed = body - at
-                    break
                 length = int.from_bytes(data[at + 2 : body], "big")
             end = body + length
-            if end > size:
-                self._needed = end - at
+            if end > size:  # also when the length itself is not whole: then only its bytes are known to be needed
+                self._needed = (end if body <= size else body) - at
                 break
             if first in _WHOLE and not self._fragments:
                 messages.append((data[body:end], size - end))
@@ -106,6 +116,8 @@ class WebSocketClient:
             at = end
         if at < size:
             self._keep(data[at:])
+        else:
+            self._steady = self.opened and not self._fragments
         return messages
 
     def _keep(self, rest: bytes) -> None:
@@ -122,14 +134,18 @@ class WebSocketClient:
                 raise TransportError("the reply to the WebSocket handshake has no end within 65,536 bytes")
             self._rest += data
             return len(data)
+        if not data.startswith(b"HTTP/1.1 101 "):  # the library would wait for the body's end before it tells
+            words = data[:end].partition(b"\r\n")[0] + b" " + data[end + 4 :][:200]
+            raise TransportError(f"the WebSocket handshake was refused: {words.decode(errors='replace').strip()}")
         self._protocol.receive_data(data[: end + 4])
         self._protocol.events_received()
         if self._protocol.state is not State.OPEN:
-            raise TransportError(_refusal(self._protocol.handshake_exc))
+            raise TransportError(f"the WebSocket handshake failed: {self._protocol.handshake_exc}")
         self.opened = True
         return end + 4
 
     def _rare(self, frame: bytes, messages: list[Message], behind: int) -> None:
+        self.speaks = True  # it may have answered
         self._protocol.receive_data(frame)
         for event in self._protocol.events_received():
             if isinstance(event, Frame) and event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
@@ -167,15 +183,5 @@ class WebSocketClient:
 
     def pending(self) -> bytes:
         """Return what the protocol itself must send: handshake, pongs, close."""
+        self.speaks = False
         return b"".join(self._protocol.data_to_send())
-
-
-def _refusal(error: Exception | None) -> str:
-    response: Response | None = getattr(error, "response", None)
-    if response is not None:
-        body = response.body[:200].decode(errors="replace") if response.body else ""
-        return (
-            f"the WebSocket handshake was refused: HTTP {response.status_code} {response.reason_phrase} {body}".rstrip()
-        )
-    kind = "" if isinstance(error, InvalidHandshake) else "malformed reply: "
-    return f"the WebSocket handshake failed: {kind}{error}"

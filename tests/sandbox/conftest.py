@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +29,7 @@ class Lab:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "lab.sqlite"
         self.now_us = 1_000_000
+        self._orders = 0
         self.open()
         self.exchange.apply(Reset(0, BookSnapshot(BTCUSDT, list(BIDS), list(ASKS), 10, None)), self.now_us)
 
@@ -39,18 +42,26 @@ class Lab:
         self.ann, self.bob = self.exchange.accounts["ann"], self.exchange.accounts["bob"]
         self.told: list[tuple[str, ...]] = []
         for account in (self.ann, self.bob):
-            account.listeners[lambda event, key=account.key: self.told.append(_line(key, event))] = None
+            account.listeners[partial(self._hear, account.key)] = None
 
-    def order(self, account: Account, side: Side, lots: int, ticks: int = 0, **changes: object) -> ExchangeOrder:
+    def order(
+        self,
+        account: Account,
+        side: Side,
+        lots: int,
+        ticks: int = 0,
+        time_in_force: TimeInForce = TimeInForce.GTC,
+        client_id: str = "",
+        quote_units: int = 0,
+    ) -> ExchangeOrder:
         """Return a new order, market when no price is given."""
-        kind = "LIMIT" if ticks else "MARKET"
-        values = {"client_id": f"c{len(self.told)}", "time_in_force": TimeInForce.GTC, "quote_units": 0} | changes
+        self._orders += 1
         return ExchangeOrder(
-            0, account.key, BTCUSDT, str(values["client_id"]), side, str(changes.get("order_type", kind)),
-            TimeInForce(values["time_in_force"]), ticks, lots, int(str(values["quote_units"])), self.now_us, self.now_us,
+            0, account.key, BTCUSDT, client_id or f"c{self._orders}", side, "LIMIT" if ticks else "MARKET",
+            time_in_force, ticks, lots, quote_units, self.now_us, self.now_us,
         )  # fmt: skip
 
-    def place(self, account: Account, side: Side, lots: int, ticks: int = 0, **changes: object) -> ExchangeOrder:
+    def place(self, account: Account, side: Side, lots: int, ticks: int = 0, **changes: Any) -> ExchangeOrder:  # noqa: ANN401 - as `order` takes
         """Place an order and return it."""
         order = self.order(account, side, lots, ticks, **changes)
         self.exchange.place(account, order)
@@ -63,6 +74,9 @@ class Lab:
     def depth(self, sequence: int, bids: list[Level], asks: list[Level]) -> None:
         """Let the outside market change."""
         self._apply(BookDelta(BTCUSDT, bids, asks, sequence, None))
+
+    def _hear(self, key: str, event: Report | Positions) -> None:
+        self.told.append(_line(key, event))
 
     @staticmethod
     def money(account: Account) -> dict[str, tuple[int, int]]:

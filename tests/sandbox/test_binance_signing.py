@@ -26,9 +26,9 @@ def signed(now_us: int = NOW_US, **params: str) -> Account:
     return authenticate(ACCOUNTS, KEY, params, websocket_payload(params), now_us)
 
 
-def refusal(code: int, now_us: int = NOW_US, **params: str) -> None:
+def refused(code: int, now_us: int = NOW_US, params: dict[str, str] | None = None) -> None:
     with pytest.raises(ApiError) as caught:
-        signed(now_us, **params)
+        signed(now_us, **(params or {}))
     assert code == caught.value.code
 
 
@@ -51,8 +51,8 @@ def test_the_documented_rest_example_is_signed_as_sent() -> None:
 
 def test_text_beyond_ascii_is_signed_as_utf8_by_one_api_and_percent_encoded_by_the_other() -> None:
     """CHANGELOG 2025-12-17 changes REST only."""
-    assert websocket_payload({"symbol": "１２"}) == "symbol=１２".encode()
-    assert rest_payload("symbol=%EF%BC%91&signature=x", "") == b"symbol=%EF%BC%91"
+    assert websocket_payload({"symbol": "币"}) == "symbol=币".encode()
+    assert rest_payload("symbol=%E5%B8%81&signature=x", "") == b"symbol=%E5%B8%81"
 
 
 def test_a_changed_parameter_breaks_the_signature() -> None:
@@ -74,16 +74,16 @@ def test_a_request_is_fresh_up_to_its_window() -> None:
     """5000 ms by default, at the limit and one µs outside; at most 60000."""
     sent = {"timestamp": str(NOW_US)}
     assert signed(NOW_US + 5_000_000, **sent)
-    refusal(-1021, NOW_US + 5_000_001, **sent)
+    refused(-1021, NOW_US + 5_000_001, sent)
     assert signed(NOW_US + 60_000_000, **sent, recvWindow="60000")
-    refusal(-1131, **sent, recvWindow="60001")
-    refusal(-1131, **sent, recvWindow="0")
-    refusal(-1102, **sent, recvWindow="x")
+    refused(-1131, params=sent | {"recvWindow": "60001"})
+    refused(-1131, params=sent | {"recvWindow": "0"})
+    refused(-1102, params=sent | {"recvWindow": "x"})
 
 
 def test_a_request_may_be_less_than_a_second_ahead() -> None:
     """Milliseconds and microseconds are both understood."""
     assert signed(NOW_US, timestamp=str(NOW_US // 1000 + 999))
-    refusal(-1021, timestamp=str(NOW_US // 1000 + 1000))
-    refusal(-1102, timestamp="soon")
-    refusal(-1102)
+    refused(-1021, params={"timestamp": str(NOW_US // 1000 + 1000)})
+    refused(-1102, params={"timestamp": "soon"})
+    refused(-1102)

@@ -13,7 +13,7 @@ NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
 
 def test_it_is_for_this_machine(tmp_path: Path) -> None:
-    """localhost and both loopback addresses."""
+    """Localhost and both loopback addresses."""
     server_context(tmp_path, NOW)
     certificate = x509.load_pem_x509_certificate((tmp_path / CERTIFICATE_FILE).read_bytes())
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

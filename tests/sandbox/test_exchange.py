@@ -14,12 +14,12 @@ from sandbox.accounts import InsufficientBalanceError
 from sandbox.exchange import DuplicateClientIdError, WouldTakeError
 from sandbox.money import UNITS
 
-
 COIN = 1_000_000  # lots in one BTC
 TICK = 100  # ticks in one USDT
+Lab = Any  # conftest's; test folders are not packages
 
 
-def test_a_market_buy_pays_the_ask_and_its_fee_in_what_it_gets(lab: Any) -> None:
+def test_a_market_buy_pays_the_ask_and_its_fee_in_what_it_gets(lab: Lab) -> None:
     """One BTC at 101: 101 USDT paid, 0.999 BTC received."""
     order = lab.place(lab.ann, Side.BUY, COIN)
     assert order.status is OrderStatus.FILLED
@@ -29,7 +29,7 @@ def test_a_market_buy_pays_the_ask_and_its_fee_in_what_it_gets(lab: Any) -> None
     ]  # fmt: skip
 
 
-def test_a_market_sell_walks_the_book(lab: Any) -> None:
+def test_a_market_sell_walks_the_book(lab: Lab) -> None:
     """1 BTC at 100 and half a BTC at 99, the fee in USDT, every step told."""
     order = lab.place(lab.ann, Side.SELL, COIN + COIN // 2)
     assert order.cum_units == 149_50000000
@@ -39,7 +39,7 @@ def test_a_market_sell_walks_the_book(lab: Any) -> None:
     ]  # fmt: skip
 
 
-def test_a_limit_order_locks_what_it_may_pay_and_gets_the_better_price_back(lab: Any) -> None:
+def test_a_limit_order_locks_what_it_may_pay_and_gets_the_better_price_back(lab: Lab) -> None:
     """Buying 2 BTC at up to 101: 1 is filled at 101, 1 rests and keeps 101 USDT locked; a cancel frees it."""
     order = lab.place(lab.ann, Side.BUY, 2 * COIN, 101 * TICK)
     assert (order.status, order.leaves_lots) == (OrderStatus.PARTIALLY_FILLED, COIN)
@@ -47,9 +47,9 @@ def test_a_limit_order_locks_what_it_may_pay_and_gets_the_better_price_back(lab:
     lab.exchange.cancel(lab.ann, order, "x", lab.now_us)
     assert order.status is OrderStatus.CANCELED
     assert lab.money(lab.ann)["USDT"] == (899 * UNITS, 0)
-    
 
-def test_a_resting_order_fills_when_the_market_comes(lab: Any) -> None:
+
+def test_a_resting_order_fills_when_the_market_comes(lab: Lab) -> None:
     """First what stood ahead of it trades, then the order, as maker at its own price."""
     order = lab.place(lab.ann, Side.BUY, COIN, 100 * TICK)
     lab.trade(100 * TICK, COIN, Side.SELL)
@@ -61,18 +61,21 @@ def test_a_resting_order_fills_when_the_market_comes(lab: Any) -> None:
     assert lab.money(lab.ann) == {"USDT": (900 * UNITS, 0), "BTC": (10 * UNITS + 99_900_000, 0)}
 
 
-def test_two_accounts_trade_with_each_other(lab: Any) -> None:
+def test_two_accounts_trade_with_each_other(lab: Lab) -> None:
     """The maker's price holds, both pay a fee in what they receive, one match has one trade id."""
     lab.place(lab.ann, Side.SELL, COIN, 100 * TICK + 50)
     lab.place(lab.bob, Side.BUY, COIN, 101 * TICK)
     assert lab.money(lab.ann)["USDT"] == (1000 * UNITS + 100_50000000 - 10050000, 0)
     assert lab.money(lab.bob) == {"USDT": (899_50000000, 0), "BTC": (10 * UNITS + 99_900_000, 0)}
     lab.store.commit()
-    assert [fill.trade_id for key in ("ann", "bob") for fill in lab.store.executions(key, "BTCUSDT", 0, None, 9)] == [1, 1]
+    assert [fill.trade_id for key in ("ann", "bob") for fill in lab.store.executions(key, "BTCUSDT", 0, None, 9)] == [
+        1,
+        1,
+    ]
 
 
 @pytest.mark.parametrize(("tif", "filled"), [(TimeInForce.IOC, COIN), (TimeInForce.FOK, 0)])
-def test_what_may_not_rest_expires(lab: Any, tif: TimeInForce, filled: int) -> None:
+def test_what_may_not_rest_expires(lab: Lab, tif: TimeInForce, filled: int) -> None:
     """IOC keeps its fills, FOK has none; nothing stays locked."""
     order = lab.place(lab.ann, Side.BUY, 2 * COIN, 101 * TICK, time_in_force=tif)
     assert (order.status, order.cum_lots) == (OrderStatus.EXPIRED, filled)
@@ -80,7 +83,7 @@ def test_what_may_not_rest_expires(lab: Any, tif: TimeInForce, filled: int) -> N
     assert lab.told[-2] == ("ann", "EXPIRED", "EXPIRED")
 
 
-def test_a_market_order_expires_where_the_book_or_the_money_ends(lab: Any) -> None:
+def test_a_market_order_expires_where_the_book_or_the_money_ends(lab: Lab) -> None:
     """9 BTC wanted and affordable at the best price; 3 are offered in all."""
     order = lab.place(lab.ann, Side.BUY, 9 * COIN)
     assert (order.status, order.cum_lots) == (OrderStatus.EXPIRED, 3 * COIN)
@@ -91,13 +94,13 @@ def test_a_market_order_expires_where_the_book_or_the_money_ends(lab: Any) -> No
     assert 0 <= lab.money(lab.ann)["USDT"][0] < 900 * TICK * 10
 
 
-def test_a_market_order_by_quote_amount_spends_it(lab: Any) -> None:
+def test_a_market_order_by_quote_amount_spends_it(lab: Lab) -> None:
     """152 USDT buy 1 BTC at 101 and half a BTC at 102."""
     order = lab.place(lab.ann, Side.BUY, 0, quote_units=152 * UNITS)
     assert (order.status, order.cum_lots, order.cum_units) == (OrderStatus.FILLED, COIN + COIN // 2, 152 * UNITS)
 
 
-def test_an_order_without_money_changes_nothing(lab: Any) -> None:
+def test_an_order_without_money_changes_nothing(lab: Lab) -> None:
     """Refused before it has a number, for limit and market orders of both sides."""
     before = lab.money(lab.ann)
     for side, lots, ticks in ((Side.BUY, 11 * COIN, 100 * TICK), (Side.SELL, 11 * COIN, 200 * TICK),
@@ -109,7 +112,7 @@ def test_an_order_without_money_changes_nothing(lab: Any) -> None:
     assert lab.place(lab.ann, Side.BUY, COIN, 90 * TICK).order_id == 1
 
 
-def test_a_client_id_is_free_again_once_its_order_is_closed(lab: Any) -> None:
+def test_a_client_id_is_free_again_once_its_order_is_closed(lab: Lab) -> None:
     """Two open orders of one account never share one; two accounts may."""
     first = lab.place(lab.ann, Side.BUY, COIN, 90 * TICK, client_id="same")
     with pytest.raises(DuplicateClientIdError):
@@ -119,7 +122,7 @@ def test_a_client_id_is_free_again_once_its_order_is_closed(lab: Any) -> None:
     lab.place(lab.ann, Side.BUY, COIN, 90 * TICK, client_id="same")
 
 
-def test_a_post_only_order_that_would_take_is_refused_whole(lab: Any) -> None:
+def test_a_post_only_order_that_would_take_is_refused_whole(lab: Lab) -> None:
     """Its money is free again."""
     before = lab.money(lab.ann)
     with pytest.raises(WouldTakeError):
@@ -128,7 +131,7 @@ def test_a_post_only_order_that_would_take_is_refused_whole(lab: Any) -> None:
     lab.exchange.place(lab.ann, lab.order(lab.ann, Side.BUY, COIN, 101 * TICK - 1), post_only=True)
 
 
-def test_everything_is_there_after_a_restart(lab: Any) -> None:
+def test_everything_is_there_after_a_restart(lab: Lab) -> None:
     """Balances, open orders with their priority, and numbers go on where they stopped."""
     order = lab.place(lab.ann, Side.BUY, 2 * COIN, 101 * TICK, client_id="kept")
     money = lab.money(lab.ann)
@@ -157,7 +160,7 @@ ACTIONS = st.lists(
 @settings(max_examples=150, deadline=None)
 @given(actions=ACTIONS)
 def test_money_is_conserved_and_locked_is_what_open_orders_hold(
-    new_lab: Any, actions: list[tuple[str, bool, Side, int, int]]
+    new_lab: Lab, actions: list[tuple[str, bool, Side, int, int]]
 ) -> None:
     """Whatever happens: no balance is negative, locks equal the open orders, and own trades add up with their fees."""
     with TemporaryDirectory() as folder:
@@ -169,13 +172,15 @@ def test_money_is_conserved_and_locked_is_what_open_orders_hold(
         lab.store.close()
 
 
-def act(lab: Any, number: int, kind: str, first: bool, side: Side, lots: int, price: int) -> None:  # noqa: FBT001 - drawn
+def act(lab: Lab, number: int, kind: str, first: bool, side: Side, lots: int, price: int) -> None:  # noqa: FBT001 - drawn
     account = lab.ann if first else lab.bob
     ticks = price * TICK
     if kind == "trade":
         lab.trade(ticks, lots, side)
     elif kind == "depth":
-        lab.depth(number + 11, [(ticks, lots)] if side is Side.BUY else [], [(ticks, lots)] if side is Side.SELL else [])
+        lab.depth(
+            number + 11, [(ticks, lots)] if side is Side.BUY else [], [(ticks, lots)] if side is Side.SELL else []
+        )
     elif kind == "cancel":
         for order in list(account.open_orders.values())[:1]:
             lab.exchange.cancel(account, order, "x", lab.now_us)
@@ -187,7 +192,7 @@ def act(lab: Any, number: int, kind: str, first: bool, side: Side, lots: int, pr
             return
 
 
-def check(lab: Any, key: str) -> None:
+def check(lab: Lab, key: str) -> None:
     account = lab.exchange.accounts[key]
     locked = {"USDT": 0, "BTC": 0}
     for order in account.open_orders.values():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.errors import RecordingError
-from sandbox.recording import read_lines
+from sandbox.recording import Line, read_lines
 
 
 def written(path: Path, content: bytes) -> Path:
@@ -44,7 +44,7 @@ def test_a_truncated_file_gives_what_it_has_and_then_fails(tmp_path: Path) -> No
     lines = b"".join(b"%d {}\n" % number for number in range(1, 20001))
     path = tmp_path / "cut.gz"
     path.write_bytes(gzip.compress(lines)[:-2000])
-    delivered = []
+    delivered: list[Line] = []
     with pytest.raises(RecordingError, match="truncated") as caught:
         delivered.extend(read_lines(path))
     assert len(delivered) > 1000

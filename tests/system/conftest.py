@@ -10,14 +10,18 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
+import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
+Json = Any
 _PROGRAM = """
 import asyncio, contextlib, json, pathlib, signal, sys
 from sandbox.errors import SandboxError
@@ -39,7 +43,6 @@ try:
 except SandboxError as error:
     sys.exit(str(error))
 """
-STREAMS = "btcusdt@trade/btcusdt@depth@100ms/btcusdt@bookTicker"
 
 
 class SandboxProcess:
@@ -74,8 +77,17 @@ class SandboxProcess:
         """What a client needs to trust it; None when it is plain."""
         return None if self.ca_file == "None" else ssl.create_default_context(cafile=self.ca_file)
 
+    def get(self, path: str) -> Json:
+        """Return the JSON at a path, also of an error answer."""
+        try:
+            with urlopen(self.http_url + path, context=self.tls, timeout=10) as answer:
+                return json.load(answer)
+        except HTTPError as error:
+            with error:
+                return json.load(error)
+
     @asynccontextmanager
-    async def connected(self, path: str, **options: Any) -> AsyncIterator[ClientConnection]:
+    async def connected(self, path: str, **options: Json) -> AsyncIterator[ClientConnection]:
         """Open a WebSocket."""
         async with connect(self.websocket_url + path, ssl=self.tls, max_queue=None, **options) as socket:
             yield socket
@@ -99,7 +111,7 @@ class Trader:
             params["signature"] = hmac.new(self._secret.encode(), text.encode(), hashlib.sha256).hexdigest()
         return json.dumps({"id": self._number, "method": method, "params": params})
 
-    async def ask(self, method: str, *, signed: bool = True, **params: object) -> dict[str, Any]:
+    async def ask(self, method: str, *, signed: bool = True, **params: Json) -> dict[str, Any]:
         """Send a request and return its answer; events that come before it are kept."""
         await self.socket.send(self.request(method, dict(params), signed=signed))
         number = self._number
@@ -119,15 +131,15 @@ class Trader:
                     return dict(happened)
             self.events.append(json.loads(await asyncio.wait_for(self.socket.recv(), 10)))
 
-    async def limit(self, side: str, price: str, quantity: str, **params: object) -> dict[str, Any]:
+    async def limit(self, side: str, price: str, quantity: str, **params: str) -> dict[str, Any]:
         """Place a limit order."""
         order = {"symbol": "BTCUSDT", "side": side, "type": "LIMIT", "timeInForce": "GTC"}
-        return await self.ask("order.place", **(order | {"price": price, "quantity": quantity} | params))
+        return await self.ask("order.place", signed=True, **(order | {"price": price, "quantity": quantity} | params))
 
-    async def market(self, side: str, quantity: str, **params: object) -> dict[str, Any]:
+    async def market(self, side: str, quantity: str, **params: str) -> dict[str, Any]:
         """Place a market order."""
         order = {"symbol": "BTCUSDT", "side": side, "type": "MARKET", "quantity": quantity}
-        return await self.ask("order.place", **(order | params))
+        return await self.ask("order.place", signed=True, **(order | params))
 
     async def balances(self) -> dict[str, tuple[str, str]]:
         """Return free and locked by asset."""
@@ -135,8 +147,18 @@ class Trader:
         return {entry["asset"]: (entry["free"], entry["locked"]) for entry in answer["result"]["balances"]}
 
 
-@contextmanager
-def sandbox(**options: object) -> Iterator[SandboxProcess]:
-    """Run a sandbox for a `with` block."""
-    with SandboxProcess(**options) as process:
-        yield process
+@pytest.fixture
+def run_sandbox(tmp_path: Path) -> Iterator[Callable[..., SandboxProcess]]:
+    """Start sandboxes with options, in one data folder unless told otherwise; they end with the test."""
+    with ExitStack() as running:
+
+        def run(**options: object) -> SandboxProcess:
+            return running.enter_context(SandboxProcess(**({"data_dir": tmp_path / "sandbox"} | options)))
+
+        yield run
+
+
+@pytest.fixture(scope="session")
+def trader() -> type[Trader]:
+    """What makes a client of the WebSocket API out of a connection."""
+    return Trader

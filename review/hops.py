@@ -1,0 +1,68 @@
+"""Durations between hops, and their exact percentiles. Pure arrays.
+
+A message counts for a hop when it has both stamps; an absent stamp never enters. `exchange` is the venue's clock: the
+duration from it holds the two clocks' difference as well, and is labelled so wherever it is shown.
+"""
+
+import numpy as np
+
+from journal.layout import ABSENT
+from review.model import Distribution
+from review.stamps import Column, Stamps
+
+# In the order in which they happen. Message hops are of market data, order hops of the orders.
+MESSAGE_HOPS = (("exchange", "kernel_rx"), ("kernel_rx", "read"), ("read", "decoded"))
+ORDER_HOPS = (
+    ("decoded", "decided"),
+    ("decided", "encoded"),
+    ("encoded", "written"),
+    ("written", "sent"),
+    ("written", "kernel_sched"),
+    ("kernel_sched", "kernel_tx"),
+    ("kernel_tx", "kernel_ack"),
+    ("written", "reply_kernel_rx"),
+    ("reply_kernel_rx", "reply_read"),
+    ("written", "reply_read"),
+)
+OTHER_CLOCK = frozenset({"exchange"})
+
+PERCENTILES = (50.0, 90.0, 99.0, 99.9, 100.0)
+
+
+def hop_name(start: str, end: str) -> str:
+    """Return a hop's published name: `kernel_rx_to_read`."""
+    return f"{start}_to_{end}"
+
+
+def durations(stamps: Stamps, start: str, end: str) -> Column:
+    """Return `end` − `start` of the messages that have both, ns, shape (those messages,)."""
+    first, last = stamps.hops[start], stamps.hops[end]
+    both = (first != ABSENT) & (last != ABSENT)
+    taken: Column = last[both] - first[both]
+    return taken
+
+
+def distribution(taken: Column) -> Distribution | None:
+    """Return the exact percentiles of some durations, None when there are none.
+
+    A percentile is the smallest measured duration that at least that part of all durations does not exceed
+    (Hyndman and Fan 1996, definition 1): nothing is interpolated, so the tail is never prettier than what happened.
+
+    Args:
+        taken: durations, ns.
+    """
+    if not len(taken):
+        return None
+    quantiles = np.percentile(taken, PERCENTILES, method="inverted_cdf")
+    return Distribution(len(taken), *(int(value) for value in quantiles))
+
+
+def hop_distributions(messages: Stamps, orders: Stamps) -> dict[str, Distribution | None]:
+    """Return every hop by its name.
+
+    Args:
+        messages: the market data (`review.stamps.received_stamps`).
+        orders: the orders (`review.stamps.sent_stamps`).
+    """
+    spans = [(messages, *hop) for hop in MESSAGE_HOPS] + [(orders, *hop) for hop in ORDER_HOPS]
+    return {hop_name(start, end): distribution(durations(stamps, start, end)) for stamps, start, end in spans}

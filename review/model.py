@@ -1,0 +1,144 @@
+"""The review as data: what `wirestamp review --json` prints, field by field. A missing part is None, never 0.
+
+All times are ns. The keys are a published format: add to them, do not rename them.
+"""
+
+from msgspec import Struct
+
+
+class Distribution(Struct, frozen=True):
+    """How long something took: exact percentiles, each a duration that was measured (see `review.hops.distribution`).
+
+    Attributes:
+        n: how many durations there are, at least 1.
+    """
+
+    n: int
+    p50_ns: int
+    p90_ns: int
+    p99_ns: int
+    p999_ns: int
+    max_ns: int
+
+
+class TickToTrade(Struct, frozen=True):
+    """From the message that made a strategy decide to the order that it sent, measured in three places.
+
+    Attributes:
+        process: read → written.
+        kernel: kernel_rx → kernel_tx, where the message owns its stamp.
+        wire: wire_in → wire_out, of a capture.
+    """
+
+    process: Distribution | None
+    kernel: Distribution | None
+    wire: Distribution | None = None
+
+
+class Violation(Struct, frozen=True):
+    """One message whose stamps are not in the order in which they were taken.
+
+    Attributes:
+        trace: the message's trace id; of an outbound message, that of its cause.
+        order: the ordinal of its order, 0 when it has none.
+        earlier, later: the hops, in the order in which they should be.
+        by_ns: how far `later` lies before `earlier`.
+    """
+
+    trace: int
+    order: int
+    earlier: str
+    later: str
+    by_ns: int
+
+
+class StampReport(Struct, frozen=True):
+    """How complete and how sound the trader's own stamps are.
+
+    Attributes:
+        kernel_rx_own: market messages that own their kernel stamp.
+        kernel_rx_shared: those whose stamp belongs to a later message of the same read.
+        kernel_rx_absent: those without one.
+        orders_sent: orders whose bytes were handed to the kernel.
+        kernel_tx: how many of them have a transmit stamp.
+        order_violations: messages with stamps out of order.
+        violations: the first of them.
+        clock_steps: how often CLOCK_REALTIME was set during the run.
+        suspended: messages that were not tested because they lie around a step.
+    """
+
+    kernel_rx_own: int
+    kernel_rx_shared: int
+    kernel_rx_absent: int
+    orders_sent: int
+    kernel_tx: int
+    order_violations: int
+    violations: list[Violation]
+    clock_steps: int
+    suspended: int
+
+
+class RunHeader(Struct, frozen=True):
+    """Which run this is.
+
+    Attributes:
+        folder: the run's folder.
+        name: the trader's name in its configuration.
+        started: the first record that is left, ISO 8601, UTC.
+        seconds: from there to the last committed record.
+        ended: why the run ended; None when it was killed or still runs.
+        loop: the trader's event loop.
+        venues, symbols, strategies: what it was configured with.
+        complete: whether the journal reaches back to the run's beginning; retention may have deleted that.
+    """
+
+    folder: str
+    name: str | None
+    started: str | None
+    seconds: float
+    ended: str | None
+    loop: str | None
+    venues: list[str]
+    symbols: list[str]
+    strategies: list[str]
+    complete: bool
+
+
+class Review(Struct, frozen=True):
+    """One run, summed up.
+
+    Attributes:
+        messages: market-data messages.
+        trades: how many of them were trades; None when the journal no longer says what the instruments are.
+        orders: orders journalled; each is before its bytes leave.
+        fills, rejects: execution reports of these kinds that changed an order.
+        gaps: how often a feed showed that updates were lost.
+        dropped: messages that could not be used.
+        hops: by name, `<from>_to_<to>`; None for one that no message has.
+        tick_to_trade: the sum of it.
+        wire, clock: what a capture adds; there is none yet.
+        cancels: cancel requests journalled.
+        refused: intents that the trader itself refused.
+        unanswered: orders sent that no report is about.
+        reasons: why things were dropped, rejected or refused, and what the gaps were: the commonest, with counts.
+        stamps: how complete and sound the stamps are.
+        run: which run this is.
+    """
+
+    messages: int
+    trades: int | None
+    orders: int
+    fills: int
+    rejects: int
+    gaps: int
+    dropped: int
+    hops: dict[str, Distribution | None]
+    tick_to_trade: TickToTrade
+    wire: None
+    clock: None
+    cancels: int
+    refused: int
+    unanswered: int
+    reasons: dict[str, dict[str, int]]
+    stamps: StampReport
+    run: RunHeader

@@ -1,0 +1,94 @@
+"""From a run's folder to its review: the only place here that knows which figure comes from where."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from journal.layout import ABSENT, MessageKind, StampFlag
+from journal.reader import Rows
+from review.hops import distribution, durations, hop_distributions
+from review.model import Review, RunHeader, StampReport, TickToTrade
+from review.order_checks import NAMED, check_received, check_sent, clock_steps
+from review.stamps import Stamps, caused_by_market, is_order, read_row_logs, received_stamps, sent_stamps
+from review.records import RunRecords, read_run_records
+
+_REASONS_KEPT = 5
+
+
+def summarise(run: Path) -> Review:
+    """Read a run, finished, killed or still running, and sum it up.
+
+    Args:
+        run: the run's folder (`journal.runs.find_run`).
+
+    Raises:
+        NoJournal: the folder holds no journal.
+        Corrupt: a committed entry is not what was written.
+        Unreadable: a record is intact and makes no sense.
+    """
+    records, logs = read_run_records(run), read_row_logs(run)
+    market = logs.received[logs.received["kind"] == MessageKind.MARKET]
+    way_out = sent_stamps(logs)
+    placed = is_order(logs.sent)
+    orders = way_out.select(placed)
+    ticks = way_out.select(placed & caused_by_market(logs))
+    return Review(
+        messages=len(market),
+        trades=records.trades,
+        orders=len(records.placed),
+        fills=records.fills,
+        rejects=records.rejects,
+        gaps=records.gaps,
+        dropped=records.dropped,
+        hops=hop_distributions(received_stamps(market), orders),
+        tick_to_trade=TickToTrade(
+            process=distribution(durations(ticks, "read", "written")),
+            kernel=distribution(durations(ticks, "kernel_rx", "kernel_tx")),
+        ),
+        wire=None,
+        clock=None,
+        cancels=records.cancels,
+        refused=records.refused,
+        unanswered=len(set(orders.order.tolist()) - records.answered),
+        reasons={name: dict(count.most_common(_REASONS_KEPT)) for name, count in records.reasons.items()},
+        stamps=_stamp_report(records, logs.received, market, way_out, orders),
+        run=_header(run, records),
+    )
+
+
+def _stamp_report(records: RunRecords, received: Rows, market: Rows, way_out: Stamps, orders: Stamps) -> StampReport:
+    steps = clock_steps(records.clock)
+    checks = (check_received(received, steps), check_sent(way_out, steps))
+    stamped = market["kernel_rx"] != ABSENT
+    shared = stamped & ((market["flags"] & StampFlag.RX_SHARED) != 0)
+    return StampReport(
+        kernel_rx_own=int(np.count_nonzero(stamped & ~shared)),
+        kernel_rx_shared=int(np.count_nonzero(shared)),
+        kernel_rx_absent=int(np.count_nonzero(~stamped)),
+        orders_sent=len(orders.order),
+        kernel_tx=int(np.count_nonzero(orders.hops["kernel_tx"] != ABSENT)),
+        order_violations=sum(check.violations for check in checks),
+        violations=[violation for check in checks for violation in check.named][:NAMED],
+        clock_steps=len(steps),
+        suspended=sum(check.suspended for check in checks),
+    )
+
+
+def _header(run: Path, records: RunRecords) -> RunHeader:
+    first_ns, last_ns = records.first_ns, records.last_ns
+    started = (
+        None if first_ns is None else datetime.fromtimestamp(first_ns / 1e9, UTC).isoformat(timespec="milliseconds")
+    )
+    return RunHeader(
+        folder=str(run),
+        name=records.name,
+        started=started,
+        seconds=0.0 if first_ns is None or last_ns is None else (last_ns - first_ns) / 1e9,
+        ended=records.ended,
+        loop=records.loop,
+        venues=list(dict.fromkeys(feed.venue for feed in records.feeds)),
+        symbols=list(dict.fromkeys(symbol for feed in records.feeds for symbol in feed.symbols)),
+        strategies=records.strategies,
+        complete=records.complete,
+    )

@@ -1,0 +1,35 @@
+"""Numbers as a person reads them: durations with three digits and their unit, counts with separators."""
+
+_UNITS = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs"), (1, "ns"))
+
+
+def duration_text(duration_ns: int) -> str:
+    """Return a duration with at least three significant digits and a unit of two places: `9.53 µs`, `1.20 ms`, `2.50 s `.
+
+    Args:
+        duration_ns: ns, of either sign.
+    """
+    size = abs(duration_ns)
+    scale, unit = next((scale, unit) for scale, unit in _UNITS if size >= scale or scale == 1)
+    value = duration_ns / scale
+    decimals = 0 if scale == 1 else max(0, 3 - len(str(size // scale)))
+    return f"{value:,.{decimals}f} {unit:<2}"
+
+
+def count_text(count: int) -> str:
+    """Return a count with separators, beyond a million in millions: `41,248`, `1.25 M`."""
+    return f"{count:,}" if count < 1_000_000 else f"{count / 1e6:.2f} M"
+
+
+def bar_text(start: float, share: float, width: int) -> str:
+    """Return a bar that begins at `start` and is `share` long, both parts of the whole, drawn in eighths of a cell.
+
+    Args:
+        start: 0 to 1.
+        share: 0 to 1 − `start`; whatever is above 0 shows at least a hairline.
+        width: cells of the whole.
+    """
+    first = min(int(start * width), width - 1)
+    eighths = max(round(share * width * 8), 1 if share > 0 else 0)
+    full, rest = divmod(min(eighths, (width - first) * 8), 8)
+    return " " * first + "█" * full + ("", *"▏▎▍▌▋▊▉")[rest]
