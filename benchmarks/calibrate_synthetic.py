@@ -1,6 +1,6 @@
 """What the synthetic market is calibrated to: measured on a recording, and on the synthetic market beside it.
 
-    python benchmarks/calibrate_synthetic.py [RECORDING…]
+    python benchmarks/calibrate_synthetic.py RECORDING…
 
 Prints one line a number, recorded | synthetic. The recorded column is what sandbox/synthetic.py holds as constants.
 """
@@ -21,7 +21,6 @@ from sandbox.publication import Publication, Reset
 from sandbox.synthetic import PROBABILITIES, SyntheticMarket
 
 Timed = tuple[int, Trade | Quote | BookDelta]
-DEFAULT = Path(__file__).parents[2] / "shared/data/binance/spot_btcusdt_20240808.gz"
 
 
 def recorded(entries: Iterable[Publication | Reset]) -> Iterator[Timed]:
@@ -107,7 +106,7 @@ def _quantiles(values: Sequence[int]) -> tuple[int, ...]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("recordings", nargs="*", type=Path, default=[DEFAULT])
+    parser.add_argument("recordings", nargs="+", type=Path)
     recording = BinanceRecording(parser.parse_args().recordings, BTCUSDT)
     ours = SyntheticMarket(BTCUSDT, seed=1, rate=1.0)
     left = measure(recording.seed, recorded(recording))

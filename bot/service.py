@@ -21,7 +21,7 @@ from bot.notices import Notices
 from bot.orders.gateway import Gateway
 from bot.recorder import Recorder
 from bot.transport.dial import Dialer
-from bot.transport.poller import LoopDriver, Poller, SpinDriver
+from bot.transport.poller import Driver, Poller
 from bot.transport.stamps import StampKeeper
 from journal.errors import JournalError, JournalFull
 from journal.layout import RecordType
@@ -84,7 +84,7 @@ class Trader:
         if not keeper.warm_up():
             log.warning("this kernel gives no stamps: kernel_rx, kernel_tx and what follows from them will be absent")
         poller = Poller()
-        driver = (SpinDriver if config.loop == "spin" else LoopDriver)(poller, loop)
+        driver = Driver(poller, loop, spin=config.loop == "spin")
         driver.start()
         try:
             self._recorder = recorder = Recorder(journal)
@@ -207,7 +207,7 @@ class Trader:
         error = context.get("exception")
         if isinstance(error, TraderError | JournalError):
             self._fail(str(error))
-        else:
+        elif self.failure is None:  # what follows from the first would bury it
             log.error("a defect in wirestamp", exc_info=error, message=context.get("message"))
             self._fail(f"{type(error).__name__}: {error}")
 

@@ -119,7 +119,7 @@ class Review(Struct, frozen=True):
         wire, clock: what a capture adds; there is none yet.
         cancels: cancel requests journalled.
         refused: intents that the trader itself refused.
-        unanswered: orders sent that no report is about.
+        unanswered: orders journalled that no report is about, whether or not their send is known to have happened.
         reasons: why things were dropped, rejected or refused, and what the gaps were: the commonest, with counts.
         stamps: how complete and sound the stamps are.
         run: which run this is.

@@ -1,84 +1,65 @@
-"""What a reader of the figures must know beside them, in words: what is missing, what is doubtful, and why.
+"""What a reader of the figures must know beside them, in words.
 
-A note is (weight, sentence): `bad` for what is wrong with the run or its stamps, `plain` for the rest.
+Warnings say what is wrong with the run or with its stamps; remarks say what a figure holds and what is missing.
 """
 
 from collections.abc import Iterator
-from typing import Literal
 
 from review.model import Review
 from review.units import count_text, duration_text
 
-Note = tuple[Literal["bad", "plain"], str]
+_LOSSES = {
+    "gaps": "updates of a feed were lost",
+    "dropped": "messages could not be used",
+    "rejects": "orders were rejected by the venue",
+    "refused": "intents were refused by the trader itself",
+    "stopped": "a strategy was stopped",
+}
 
 
-def notes(review: Review) -> list[Note]:
-    """Return the notes to a review, the bad ones first."""
-    found = [*_run_notes(review), *_loss_notes(review), *_order_notes(review), *_stamp_notes(review)]
-    found += [*_clock_notes(review)]
-    if review.wire is None:
-        found.append(("plain", "wire: no capture was given, so nothing outside this machine confirms these stamps."))
-    return sorted(found, key=lambda note: note[0] != "bad")
-
-
-def _run_notes(review: Review) -> Iterator[Note]:
-    if review.run.ended is None:
-        yield "bad", "The run has no end: it was killed, or it still runs. Counted to its last committed record."
-    if not review.run.complete:
-        yield "bad", "Retention has deleted the beginning of this run; what is left was counted, trades could not be."
-    for reason in review.reasons["stopped"]:
-        yield "bad", f"Strategy {reason}; it was stopped."
-
-
-def _loss_notes(review: Review) -> Iterator[Note]:
-    lost = (("gaps", review.gaps, "gap"), ("dropped", review.dropped, "message dropped", ))
-    refused = (("rejects", review.rejects, "rejected by the venue"), ("refused", review.refused, "refused by risk"))
-    for name, total, words in lost + refused:
-        if not total:
-            continue
-        listed = "; ".join(f"{reason or 'no reason given'} ({count_text(n)} ×)" for reason, n in review.reasons[name].items())
-        yield "bad", f"{words}: {listed}"
-
-
-def _order_notes(review: Review) -> Iterator[Note]:
-    unsent = review.orders - review.stamps.orders_sent
-    if unsent > 0:
-        yield "bad", f"{count_text(unsent)} of the orders were journalled and have no send: the connection or the trader ended."
-    if review.unanswered:
-        yield "bad", f"{count_text(review.unanswered)} orders were sent and no report answers them: their fate is unknown."
-
-
-def _stamp_notes(review: Review) -> Iterator[Note]:
+def warnings(review: Review) -> Iterator[str]:
+    """Yield what is wrong."""
     stamps = review.stamps
-    if stamps.order_violations:
+    if review.run.ended is None:
+        yield "the run has no end: it was killed, or it still runs; counted to its last committed record"
+    if not review.run.complete:
+        yield "retention has deleted the beginning of this run: what is left was counted, its trades could not be"
+    for name, words in _LOSSES.items():
+        if reasons := review.reasons[name]:
+            yield f"{words}: " + "; ".join(f"{reason or 'no reason'} ({n:,} ×)" for reason, n in reasons.items())
+    if (unsent := review.orders - stamps.orders_sent) > 0:
+        yield f"orders journalled and not seen to be sent: {count_text(unsent)}; the connection or the trader ended"
+    if review.unanswered:
+        yield f"orders without an answer: {count_text(review.unanswered)}; what became of them is unknown"
+    if missing := stamps.orders_sent - stamps.kernel_tx:
+        yield f"orders sent without a kernel_tx stamp: {count_text(missing)} of {count_text(stamps.orders_sent)}"
+    if stamps.violations:
         first = stamps.violations[0]
         where = f"trace {first.trace}" + (f", order {first.order}" if first.order else "")
-        how = f"{first.later} lies {duration_text(first.by_ns)} before {first.earlier}"
-        yield "bad", f"{count_text(stamps.order_violations)} messages have stamps out of order; the first, {where}: {how}."
-    yield "plain", _kernel_rx_note(review)
-    missing = stamps.orders_sent - stamps.kernel_tx
-    if missing:
-        yield "bad", f"{count_text(missing)} of {count_text(stamps.orders_sent)} orders have no kernel_tx stamp."
+        how = f"{first.later} lies {duration_text(first.by_ns).strip()} before {first.earlier}"
+        yield f"messages with stamps out of order: {count_text(stamps.order_violations)}, first {where}: {how}"
+    if stamps.clock_steps:
+        untested = f"the order of stamps was not tested in {count_text(stamps.suspended)} messages around it"
+        yield f"this machine's clock was set during the run ({stamps.clock_steps} ×): {untested}"
 
 
-def _kernel_rx_note(review: Review) -> str:
-    stamps = review.stamps
+def remarks(review: Review) -> Iterator[str]:
+    """Yield what a figure holds, and what is missing."""
+    stamps, hops = review.stamps, review.hops
     text = f"kernel_rx: {count_text(stamps.kernel_rx_own)} of {count_text(review.messages)} messages own their stamp"
     if stamps.kernel_rx_shared:
         text += (
-            f"; {count_text(stamps.kernel_rx_shared)} were read together with a later one, whose stamp it is, "
-            "and wait behind one another in read → decoded"
+            f"; {count_text(stamps.kernel_rx_shared)} were read together with a later one, whose stamp it is, and wait"
+            " for one another in read → decoded"
         )
     if stamps.kernel_rx_absent:
-        text += f"; {count_text(stamps.kernel_rx_absent)} came without one"
-    return text + "."
-
-
-def _clock_notes(review: Review) -> Iterator[Note]:
-    stamps, exchange = review.stamps, review.hops["exchange_to_kernel_rx"]
-    if stamps.clock_steps:
-        text = f"This machine's clock was set {stamps.clock_steps} ×; {count_text(stamps.suspended)} messages around it"
-        yield "bad", f"{text} were not tested for order, and their durations are doubtful."
+        text += f"; {count_text(stamps.kernel_rx_absent)} have none"
+    yield text
+    exchange = hops["exchange_to_kernel_rx"]
     if exchange is not None:
-        sign = " Negative: the venue's clock is ahead of this one." if exchange.p50_ns < 0 else ""
-        yield "plain", f"exchange → kernel_rx subtracts the clocks of two machines: latency and clock error in one.{sign}"
+        ahead = "; below zero: the venue's clock is ahead of this one" if exchange.p50_ns < 0 else ""
+        yield f"exchange → kernel_rx subtracts the clocks of two machines: latency and clock error in one{ahead}"
+    if hops["written_to_reply_read"] is not None and hops["written_to_reply_kernel_rx"] is None:
+        yield "no first answer to an order owns its kernel stamp: the venue sends several messages at once"
+    if review.wire is None:
+        yield "wire: no capture was given, so nothing outside this machine confirms these stamps"

@@ -141,7 +141,7 @@ class RunRecords:
     @property
     def trades(self) -> int | None:
         """How many trades were received; None when the journal no longer tells what the instruments are."""
-        return self._trades.trades if self._trades is not None and self.complete else None
+        return self._trades.trades if self._trades is not None else None
 
     def take(self, record: Record) -> None:
         """Take one record into account.

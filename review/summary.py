@@ -10,8 +10,8 @@ from journal.reader import Rows
 from review.hops import distribution, durations, hop_distributions
 from review.model import Review, RunHeader, StampReport, TickToTrade
 from review.order_checks import NAMED, check_received, check_sent, clock_steps
-from review.stamps import Stamps, caused_by_market, is_order, read_row_logs, received_stamps, sent_stamps
 from review.records import RunRecords, read_run_records
+from review.stamps import Stamps, caused_by_market, is_order, read_row_logs, received_stamps, sent_stamps
 
 _REASONS_KEPT = 5
 
@@ -50,7 +50,7 @@ def summarise(run: Path) -> Review:
         clock=None,
         cancels=records.cancels,
         refused=records.refused,
-        unanswered=len(set(orders.order.tolist()) - records.answered),
+        unanswered=len(records.placed - records.answered),
         reasons={name: dict(count.most_common(_REASONS_KEPT)) for name, count in records.reasons.items()},
         stamps=_stamp_report(records, logs.received, market, way_out, orders),
         run=_header(run, records),

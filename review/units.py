@@ -1,19 +1,20 @@
 """Numbers as a person reads them: durations with three digits and their unit, counts with separators."""
 
 _UNITS = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs"), (1, "ns"))
+_EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
 
 
 def duration_text(duration_ns: int) -> str:
-    """Return a duration with at least three significant digits and a unit of two places: `9.53 µs`, `1.20 ms`, `2.50 s `.
+    """Return a duration with three significant digits or more and a unit of two places, such as `9.53 µs`.
 
     Args:
         duration_ns: ns, of either sign.
     """
     size = abs(duration_ns)
-    scale, unit = next((scale, unit) for scale, unit in _UNITS if size >= scale or scale == 1)
-    value = duration_ns / scale
-    decimals = 0 if scale == 1 else max(0, 3 - len(str(size // scale)))
-    return f"{value:,.{decimals}f} {unit:<2}"
+    scale, unit = next((scale, unit) for scale, unit in _UNITS if size >= 0.9995 * scale or scale == 1)
+    amount = size / scale
+    decimals = 0 if scale == 1 or amount >= 99.95 else 1 if amount >= 9.995 else 2
+    return f"{duration_ns / scale:,.{decimals}f} {unit:<2}"
 
 
 def count_text(count: int) -> str:
@@ -32,4 +33,4 @@ def bar_text(start: float, share: float, width: int) -> str:
     first = min(int(start * width), width - 1)
     eighths = max(round(share * width * 8), 1 if share > 0 else 0)
     full, rest = divmod(min(eighths, (width - first) * 8), 8)
-    return " " * first + "█" * full + ("", *"▏▎▍▌▋▊▉")[rest]
+    return " " * first + "█" * full + _EIGHTHS[rest]

@@ -1,6 +1,7 @@
 """Binance's answer to a client's mistake: a code, words, and the HTTP status that goes with them.
 
-Source: binance-spot-api-docs, errors.md; the words are the venue's, because bots match them.
+Source: binance-spot-api-docs, errors.md; bots match the words, so they are the venue's where that page has them. It has
+none for an unknown method, a subscription that does not exist, or a self-trade prevention mode: those are ours.
 """
 
 from collections.abc import Mapping

@@ -68,12 +68,7 @@ def new_order(
     Raises:
         ApiError: a parameter is missing, malformed or superfluous, or a filter is not passed.
     """
-    unread = params.keys() - ORDER_PARAMS
-    if unread:
-        read = len(params) - len(unread)
-        raise ApiError(
-            -1104, f"Not all sent parameters were read; read '{read}' parameter(s) but was sent '{len(params)}'."
-        )
+    _check_names(params)
     side, order_type = _enumerations(params)
     identifier = client_id(params, "newClientOrderId", generated_id)
     time_in_force = _time_in_force(params, order_type)
@@ -89,7 +84,7 @@ def new_order(
         _refuse(params, "quoteOrderQty")
         price_ticks = _price(params, instrument)
     if "quoteOrderQty" in params:
-        quote_units = UNIT.parse(_decimal(params, "quoteOrderQty"))
+        quote_units = _quote_amount(params)
     else:
         qty_lots = _quantity(params, instrument, is_market=order_type == "MARKET")
     order = ExchangeOrder(
@@ -98,6 +93,14 @@ def new_order(
     )  # fmt: skip
     _check_market(order, account, market, now_us)
     return order
+
+
+def _check_names(params: Mapping[str, str]) -> None:
+    unread = params.keys() - ORDER_PARAMS
+    if unread:
+        sent = len(params)
+        read = sent - len(unread)
+        raise ApiError(-1104, f"Not all sent parameters were read; read '{read}' parameter(s) but was sent '{sent}'.")
 
 
 def _enumerations(params: Mapping[str, str]) -> tuple[Side, str]:
@@ -168,6 +171,16 @@ def _quantity(params: Mapping[str, str], instrument: Instrument, *, is_market: b
     if is_market and lots > (limits.max_market_qty_lots or lots):
         raise filter_failure("MARKET_LOT_SIZE")
     return lots
+
+
+def _quote_amount(params: Mapping[str, str]) -> int:
+    try:
+        units = UNIT.parse(_decimal(params, "quoteOrderQty"))
+    except ScaleError:
+        raise ApiError(-1108, "Parameter 'quoteOrderQty' overflowed.") from None
+    if not units:
+        raise ApiError(-1013, "Invalid quantity.")
+    return units
 
 
 def _check_market(order: ExchangeOrder, account: Account, market: VenueMarket, now_us: int) -> None:

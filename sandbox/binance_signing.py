@@ -70,7 +70,7 @@ def _check_fresh(params: Mapping[str, str], now_us: int) -> None:
         window_ms = Decimal(params.get("recvWindow", DEFAULT_WINDOW_MS))
     except InvalidOperation:
         raise missing("recvWindow") from None
-    if not 0 < window_ms <= MAX_WINDOW_MS:
+    if not window_ms.is_finite() or not 0 < window_ms <= MAX_WINDOW_MS:
         raise ApiError(-1131, f"'recvWindow' must be less than {MAX_WINDOW_MS}.")
     if sent_us >= now_us + AHEAD_US:
         raise ApiError(-1021, "Timestamp for this request was 1000ms ahead of the server's time.")

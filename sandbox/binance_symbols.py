@@ -1,7 +1,8 @@
-"""What the sandbox's Binance lists: BTCUSDT with the filters of August 2024, and `exchangeInfo`'s words for it.
+"""What the sandbox's Binance lists: BTCUSDT with its filters, and `exchangeInfo`'s words for it.
 
-Source of the numbers: GET /api/v3/exchangeInfo?symbol=BTCUSDT of that time. Rate limits are announced as numbers that
-nobody reaches, because the sandbox counts requests but throttles none.
+Source of the numbers: an undated exchangeInfo answer of the venue, kept in public code; they were not compared with an
+answer of August 2024. MARKET_LOT_SIZE's maximum, which the venue moves daily, is cut to a whole lot. Rate limits are
+announced as numbers that nobody reaches, because the sandbox counts requests but throttles none.
 """
 
 from decimal import Decimal

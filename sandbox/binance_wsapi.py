@@ -71,7 +71,7 @@ class WebSocketApi:
         stamp = microseconds if time_unit(request.query) else milliseconds
         connection = Connection(request)
         show_limits = request.query.get("returnRateLimits", "true") != "false"
-        session = _Session(self, connection, stamp, show_limits=show_limits)
+        session = Session(self, connection, stamp, show_limits=show_limits)
         self._connections.add(connection)
         try:
             return await connection.serve(session.receive)
@@ -80,7 +80,7 @@ class WebSocketApi:
             session.end()
 
 
-class _Session:
+class Session:
     """One connection's requests and subscriptions."""
 
     def __init__(self, server: WebSocketApi, connection: Connection, stamp: Stamp, *, show_limits: bool) -> None:

@@ -6,7 +6,6 @@
 import asyncio
 import contextlib
 import math
-import ssl
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from aiohttp.typedefs import Handler
 from market.events import BookSnapshot
 from sandbox.binance_api import BinanceApi
 from sandbox.binance_errors import ApiError
-from sandbox.binance_messages import STREAM_KINDS, encode_market
+from sandbox.binance_messages import SLOW_DEPTH, STREAM_KINDS, encode_market, with_slow_depth
 from sandbox.binance_recording import BinanceRecording
 from sandbox.binance_rest import RestApi, error_response
 from sandbox.binance_streams import StreamServer
@@ -81,8 +80,8 @@ class _Sandbox:
             maker_fee=options.maker_fee, taker_fee=options.taker_fee,
         )  # fmt: skip
         self._committer = Committer(store)
-        self._fanout = Fanout(frozenset(f"{BTCUSDT.symbol.lower()}@{kind}" for kind in STREAM_KINDS))
-        self._timeline = Timeline(source, options.speed, self._apply, self._fanout)
+        self._fanout = Fanout(frozenset(_stream(kind) for kind in (*STREAM_KINDS, SLOW_DEPTH)))
+        self._timeline = Timeline(with_slow_depth(source), options.speed, self._apply, self._fanout)
 
     def start_market(self, book: BookSnapshot) -> None:
         """Take the book that the market starts from."""
@@ -94,9 +93,7 @@ class _Sandbox:
         runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=GOODBYE_SECONDS)
         await runner.setup()
         try:
-            context, listening = await self._listen(runner)
-            del context
-            ready(listening)
+            ready(await self._listen(runner))
             await self._timeline.run()
             await asyncio.get_running_loop().create_future()  # the market is over, the exchange stays open
         finally:
@@ -105,18 +102,21 @@ class _Sandbox:
                     await asyncio.gather(*(connection.close("going away") for connection in self._connections))
             await runner.cleanup()
 
-    async def _listen(self, runner: web.AppRunner) -> tuple[ssl.SSLContext | None, Listening]:
+    async def _listen(self, runner: web.AppRunner) -> Listening:
         options = self._options
         context, ca_file = None, None
         if not options.plain:
-            context, ca_file = server_context(options.data_dir, datetime.now(UTC))
+            try:
+                context, ca_file = server_context(options.data_dir, datetime.now(UTC))
+            except (OSError, ValueError) as error:
+                raise SandboxError(f"cannot make or read a certificate in {options.data_dir}: {error}") from None
         site = web.TCPSite(runner, options.host, options.port, ssl_context=context)
         try:
             await site.start()
         except OSError as error:
             raise SandboxError(f"cannot listen on {options.host} port {options.port}: {error.strerror}") from None
         host, port = runner.addresses[0][:2]
-        return context, Listening(host, port, ca_file)
+        return Listening(host, port, ca_file)
 
     def _application(self) -> web.Application:
         api = BinanceApi(self._exchange, self._store)
@@ -142,7 +142,7 @@ class _Sandbox:
         status = {
             "sent": self._fanout.sent.total(),
             "sent_by_stream": dict(self._fanout.sent),
-            "published": self._fanout.published.total(),
+            "published": sum(self._fanout.published[_stream(kind)] for kind in STREAM_KINDS),
             "finished": self._timeline.finished,
             "subscribers": len(self._fanout.subscribers),
             "orders": orders,
@@ -150,6 +150,10 @@ class _Sandbox:
             "speed": None if math.isinf(self._options.speed) else self._options.speed,
         }
         return web.Response(body=msgspec.json.encode(status), content_type="application/json")
+
+
+def _stream(kind: str) -> str:
+    return f"{BTCUSDT.symbol.lower()}@{kind}"
 
 
 @web.middleware

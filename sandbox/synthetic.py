@@ -11,10 +11,12 @@ Numbers come from `benchmarks/calibrate_synthetic.py` on 5.8 minutes of Binance 
   F(0.1) = 4.9 then g = 3.6/s, β = 18/s. Book changes (8.7 quotes an order) follow the same intensity and add nothing.
 - *Sizes, counts, distances*: quantile tables, interpolated in the logarithm.
 - *Sides*: an order has the side of the one before with probability 0.68.
-- *Spread*: one tick in 88 % of the quotes; 9.5 % of the quotes change a best price.
+- *Spread*: one tick in 88 % of the quotes; 9.5 % of the quotes change a best price. `LEAVES` and `CLOSES` are not
+  measured: they were set by hand so that both come out near that.
 - *Depth*: every 100 ms; 48 % of the changed levels are removals.
 
-What it does not have: trends, news, a daily pattern, or a reaction to the orders of the sandbox's accounts.
+Over 1,500 s and three seeds it makes 9.0 to 9.4 orders a second. One decay rate cannot fit all three windows: over 1 s
+its Fano factor is near 20. What it does not have: trends, news, a daily pattern, or a reaction to own orders.
 """
 
 import math
@@ -41,6 +43,7 @@ ORDERS_PER_S = 9.37
 BRANCHING = 0.80
 DECAY_PER_S = 18.0
 QUOTES_PER_ORDER = 8.7
+CHANGES_PER_ORDER = QUOTES_PER_ORDER - 1  # an order makes a quote itself
 SAME_SIDE = 0.68
 REMOVED = 0.48
 LEAVES = 0.045  # of book changes take the best level away
@@ -104,7 +107,7 @@ class SyntheticMarket:
         now_s = 0.0
         depth_ns = DEPTH_NS
         while True:
-            bound = (base + excited) * (1 + QUOTES_PER_ORDER)
+            bound = (base + excited) * (1 + CHANGES_PER_ORDER)
             wait_s = self._random.expovariate(bound)
             now_s += wait_s
             excited *= math.exp(-DECAY_PER_S * wait_s)
@@ -117,7 +120,7 @@ class SyntheticMarket:
             if accepted < intensity:
                 excited += BRANCHING * DECAY_PER_S
                 yield from self._order(now_ns)
-            elif accepted < intensity * (1 + QUOTES_PER_ORDER):
+            elif accepted < intensity * (1 + CHANGES_PER_ORDER):
                 self._change_top()
                 yield self._quote(now_ns)
 

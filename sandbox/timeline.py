@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from sandbox.fanout import Fanout
 from sandbox.publication import Publication, Reset
 
-BATCH_MESSAGES = 128
+BATCH_MESSAGES = 64
 
 
 class Timeline:

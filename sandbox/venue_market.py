@@ -4,6 +4,8 @@ The published book is what depth requests answer: exactly the state after the de
 has that liquidity too, less what own orders took, and lets every print of the market trade with the orders that rest.
 """
 
+from collections import deque
+
 from market.book import OrderBook
 from market.events import BookDelta, BookSnapshot, Quote, Side, Trade
 from market.instrument import Instrument
@@ -25,7 +27,8 @@ class VenueMarket:
         self.instrument = instrument
         self.engine = MatchingEngine(instrument)
         self.book = OrderBook(instrument)
-        self._traded: dict[int, tuple[int, int]] = {}  # second → sum of price × quantity, sum of quantity
+        self._seconds: deque[tuple[int, int, int]] = deque()  # second, sum of price × quantity, sum of quantity
+        self._notional = self._lots = 0  # the sums over all of them
 
     def reset(self, snapshot: BookSnapshot) -> list[Fill]:
         """Replace the published book, unless it is already past the snapshot.
@@ -57,20 +60,30 @@ class VenueMarket:
             self.book.update(event)
             return self._set_levels(event)
         if isinstance(event, Trade):
-            notional, lots = self._traded.get(now_s, (0, 0))
-            self._traded[now_s] = (notional + event.price_ticks * event.qty_lots, lots + event.qty_lots)
+            self._count(event.price_ticks * event.qty_lots, event.qty_lots, now_s)
             return self.engine.trade(event.price_ticks, event.qty_lots, event.aggressor)
         return []
 
     def average_ticks(self, now_s: int) -> int:
         """Return the volume-weighted price of the last five minutes, of the book's middle without trades, else 0."""
-        for second in [second for second in self._traded if second <= now_s - AVERAGE_SECONDS]:
-            del self._traded[second]
-        lots = sum(sums[1] for sums in self._traded.values())
-        if lots:
-            return sum(sums[0] for sums in self._traded.values()) // lots
+        seconds = self._seconds
+        while seconds and seconds[0][0] <= now_s - AVERAGE_SECONDS:
+            _, notional, lots = seconds.popleft()
+            self._notional -= notional
+            self._lots -= lots
+        if self._lots:
+            return self._notional // self._lots
         book = self.book
         return (book.bid_ticks + book.ask_ticks) // 2 if book.bid_ticks and book.ask_ticks else 0
+
+    def _count(self, notional: int, lots: int, now_s: int) -> None:
+        self._notional += notional
+        self._lots += lots
+        seconds = self._seconds
+        if seconds and seconds[-1][0] == now_s:
+            _, earlier_notional, earlier_lots = seconds.pop()
+            notional, lots = notional + earlier_notional, lots + earlier_lots
+        seconds.append((now_s, notional, lots))
 
     def _set_levels(self, delta: BookDelta) -> list[Fill]:
         """Removals first, so that a level that moved through the other side does not meet what has just left."""

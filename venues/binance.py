@@ -83,7 +83,8 @@ class _SnapshotBody(Struct):
     asks: list[tuple[str, str]]
 
 
-_UNREADABLE = (msgspec.MsgspecError, ScaleError, RecursionError)  # the last by JSON that nests thousands deep
+# msgspec lets bad UTF-8 and JSON that nests thousands deep through as Python's own errors
+_UNREADABLE = (msgspec.MsgspecError, ScaleError, UnicodeError, RecursionError)
 
 _decode_trade = msgspec.json.Decoder(_TradeMessage).decode
 _decode_quote = msgspec.json.Decoder(_QuoteMessage).decode

@@ -190,7 +190,7 @@ class BinanceOrderEntry:
             if message.id == _SUBSCRIBE_ID:
                 return (SessionEvent(_refusal(message.error)),)
             return self._reply(message)
-        except (msgspec.MsgspecError, ScaleError, KeyError, RecursionError) as error:
+        except (msgspec.MsgspecError, ScaleError, KeyError, UnicodeError, RecursionError) as error:
             return (Malformed(f"{type(error).__name__}: {error}", payload[:200].decode(errors="replace")),)
 
     def _reply(self, message: _Message) -> Sequence[OrderEvent]:

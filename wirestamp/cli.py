@@ -107,6 +107,18 @@ def sandbox(
     raise typer.Exit(serve_sandbox(options))
 
 
+@app.command(epilog="Example: wirestamp review data/btc-modulo")
+def review(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run, or a folder of runs: the latest.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show what a run did and how long every hop took, from its journal alone; the run may still be going on."""
+    from wirestamp.reviewing import review_run
+
+    raise typer.Exit(review_run(directory, as_json=as_json))
+
+
 @app.command(epilog="Example: wirestamp replay data/btc-modulo")
 def replay(directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run, or a folder of runs.")]) -> None:
     """Run decode, books, strategies and risk over a run's journal again; they must reach the same intents."""

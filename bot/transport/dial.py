@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohappyeyeballs
@@ -143,7 +143,7 @@ class Dialer:
         protocol = HttpClient(target)
         headers = {}
         if proxy.username:
-            login = f"{proxy.username}:{proxy.password or ''}".encode()
+            login = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}".encode()
             headers["Proxy-Authorization"] = "Basic " + base64.b64encode(login).decode()
         connection.use_protocol(protocol)
         exchange = HttpConnection(connection, protocol, self.timeout_s)

@@ -1,8 +1,7 @@
-"""One private epoll for all stamped sockets, and the two ways to drive it.
+"""One private epoll for all stamped sockets, and who drives it.
 
-The sockets are not given to the event loop directly: an undrained error queue raises EPOLLERR, at which plain asyncio
-spins and uvloop stops watching for good. The loop watches the private epoll's own descriptor instead (`LoopDriver`),
-or polls it without pause (`SpinDriver`).
+The sockets are not given to the event loop: an undrained error queue raises EPOLLERR, at which plain asyncio spins and
+uvloop stops watching for good; and a message would wait for a turn of the loop.
 """
 
 import asyncio
@@ -11,7 +10,8 @@ from time import monotonic_ns
 from typing import Protocol
 
 _READ = select.EPOLLIN | select.EPOLLHUP | select.EPOLLRDHUP
-_SPIN_NS = 1_000_000  # how long the spinning callback keeps the thread before other tasks may run
+_SPIN_NS = 1_000_000  # how long a spinning driver keeps the thread before the event loop has its turn
+_WAIT_NS = 4_000_000  # how long a waiting one does: 250 turns of the loop a second cost half a percent of a core
 
 
 class Watched(Protocol):
@@ -56,10 +56,14 @@ class Poller:
         if self._watched.pop(watched.fileno(), None) is not None:
             self._epoll.unregister(watched.fileno())
 
-    def turn(self) -> None:
-        """Serve every socket that is ready now; never waits."""
+    def turn(self, timeout_s: float = 0) -> None:
+        """Serve every socket that is ready, or becomes so within a time.
+
+        Args:
+            timeout_s: how long to wait for the first, in seconds; 0 does not wait.
+        """
         watching = self._watched
-        for descriptor, events in self._poll(0, 32):
+        for descriptor, events in self._poll(timeout_s, 32):
             watched = watching.get(descriptor)
             if watched is None:  # removed by one that was served before it
                 continue
@@ -75,37 +79,29 @@ class Poller:
         self._epoll.close()
 
 
-class LoopDriver:
-    """Serves the poller when the event loop finds it readable: no CPU while nothing happens."""
+class Driver:
+    """Serves a poller from within a callback of the event loop, and lets the loop run in between.
 
-    def __init__(self, poller: Poller, loop: asyncio.AbstractEventLoop) -> None:
-        self._poller = poller
-        self._loop = loop
+    The hot sockets are served by this callback alone, because a turn of the event loop costs about 25 µs that a message
+    need not wait for (benchmarks/tick_to_trade.py): it stays in the poller for a while, then gives the loop one turn
+    for whatever else is due (timers, tasks, signals), which may wait that long.
 
-    def start(self) -> None:
-        """Begin to serve."""
-        self._loop.add_reader(self._poller.fileno(), self._poller.turn)
-
-    def stop(self) -> None:
-        """End."""
-        self._loop.remove_reader(self._poller.fileno())
-
-
-class SpinDriver:
-    """Polls without pause on a core of its own: no wake-up, warm caches.
-
-    One callback polls for a millisecond, then lets the event loop run whatever else is due (timers, tasks), because
-    every turn of the loop costs about 25 µs.
+    Args:
+        poller: whom to serve.
+        loop: the event loop.
+        spin: whether to poll without pause, on a core of its own: no wake-up and warm caches. Otherwise the thread
+            sleeps in the poller while nothing happens.
     """
 
-    def __init__(self, poller: Poller, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, poller: Poller, loop: asyncio.AbstractEventLoop, *, spin: bool) -> None:
         self._turn = poller.turn
         self._loop = loop
+        self._serve = self._spin if spin else self._wait
         self._next: asyncio.Handle | None = None
 
     def start(self) -> None:
-        """Begin to poll."""
-        self._next = self._loop.call_soon(self._spin)
+        """Begin to serve."""
+        self._next = self._loop.call_soon(self._serve)
 
     def stop(self) -> None:
         """End."""
@@ -118,4 +114,11 @@ class SpinDriver:
         turn = self._turn
         until = monotonic_ns() + _SPIN_NS
         while monotonic_ns() < until:
-            turn()
+            turn(0)
+
+    def _wait(self) -> None:
+        self._next = self._loop.call_soon(self._wait)
+        turn = self._turn
+        until = monotonic_ns() + _WAIT_NS
+        while (left := until - monotonic_ns()) > 0:
+            turn(left / 1e9)

@@ -11,6 +11,7 @@ from typing import Protocol
 from bot.errors import TransportError
 
 _TLS_HEADER_BYTES = 5
+_TLS_TYPES = range(20, 24)  # change_cipher_spec, alert, handshake, application_data
 _MAX_PLAINTEXT_BYTES = 16384  # RFC 8446, section 5.1
 
 Chunk = tuple[bytes, int]  # plaintext, and the offset behind the last ciphertext byte that carried it
@@ -111,6 +112,8 @@ class TlsStream:
                 self._handshake()
             at = end
         if at < size:
+            if data[at] not in _TLS_TYPES:  # its length would be waited for
+                raise TransportError(f"TLS with {self._hostname} failed: the peer sent {bytes(data[at : at + 40])!r}")
             self._partial += data[at:]
         return chunks
 

@@ -96,7 +96,7 @@ class WebSocketClient:
         at = 0 if self.opened else self._open(data)
         size = len(data)
         self._needed = 2
-        while size - at >= 2:
+        while size - at >= 2 and self.closed is None:  # nothing may follow a close (RFC 6455, section 5.5.1)
             first, length = data[at], data[at + 1]
             body = at + 2
             if length & _MASKED:
@@ -105,6 +105,9 @@ class WebSocketClient:
             if length >= 126:
                 body += 2 if length == 126 else 8
                 length = int.from_bytes(data[at + 2 : body], "big")
+                if body <= size and length > self._max_bytes:
+                    self.closed = f"a message of {length:,} bytes exceeds the limit of {self._max_bytes:,}"
+                    return messages
             end = body + length
             if end > size:  # also when the length itself is not whole: then only its bytes are known to be needed
                 self._needed = (end if body <= size else body) - at
@@ -115,15 +118,10 @@ class WebSocketClient:
                 self._rare(data[at:end], messages, size - end)
             at = end
         if at < size:
-            self._keep(data[at:])
+            self._rest += data[at:]
         else:
             self._steady = self.opened and not self._fragments
         return messages
-
-    def _keep(self, rest: bytes) -> None:
-        if self._needed > self._max_bytes + 14:
-            self.closed = f"a message of {self._needed:,} bytes exceeds the limit of {self._max_bytes:,}"
-        self._rest += rest
 
     def _open(self, data: bytes) -> int:
         """Feed the handshake's reply to the protocol; return where frames begin."""

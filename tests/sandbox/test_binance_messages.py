@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterable
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
+from market.book import OrderBook
 from market.events import BookDelta, Quote, Trade
-from sandbox.binance_messages import encode_market
+from sandbox.binance_messages import encode_market, with_slow_depth
 from sandbox.binance_recording import BinanceRecording
 from sandbox.binance_symbols import BTCUSDT
 from sandbox.publication import Publication, Reset
@@ -44,3 +45,28 @@ def test_messages_say_what_happened() -> None:
             assert last + 1 == message["U"]
             assert len(event.bids) == len(message["b"])
             last = message["u"]
+
+
+def test_slow_depth_leads_to_the_same_book_once_a_second() -> None:
+    """Chained without a gap, and after each update the book that the fast stream has built."""
+    market = SyntheticMarket(BTCUSDT, seed=4, rate=1.0)
+    fast, slow = OrderBook(BTCUSDT), OrderBook(BTCUSDT)
+    seen: list[int] = []
+    last = 0
+    for entry in islice(with_slow_depth(encode_market(market)), 3000):
+        if not isinstance(entry, Publication) or not isinstance(entry.event, BookDelta):
+            continue
+        if entry.stream != "btcusdt@depth":
+            fast.update(entry.event)
+            if not slow.sequence:
+                slow.update(entry.event)
+                last = slow.sequence
+            continue
+        message = json.loads(entry.payload(entry.times_us))
+        assert last + 1 == message["U"]
+        slow.update(entry.event)
+        last = message["u"]
+        seen.append(entry.at_ns)
+        assert (fast.bids(), fast.asks(), fast.sequence) == (slow.bids(), slow.asks(), slow.sequence)
+    assert len(seen) > 10
+    assert {after - before for before, after in pairwise(seen)} == {1_000_000_000}

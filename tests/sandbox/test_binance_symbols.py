@@ -9,7 +9,7 @@ def test_numbers_have_eight_decimals() -> None:
     assert padded(BTCUSDT.qty, 10) == "0.00001000"
 
 
-def test_the_filters_are_those_of_august_2024() -> None:
+def test_the_announced_filters_are_the_checked_ones() -> None:
     """The numbers that an order is checked against are those announced."""
     filters = {entry["filterType"]: entry for entry in symbol_information(BTCUSDT)["filters"]}
     assert filters["PRICE_FILTER"]["tickSize"] == "0.01000000"

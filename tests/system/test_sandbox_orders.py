@@ -13,7 +13,10 @@ from urllib.request import Request, urlopen
 import pytest
 
 Run = Callable[..., Any]
-NewTrader = Sandbox = Json = Any  # conftest's; test folders are not packages
+# What conftest makes, and test folders are not packages to import it from:
+NewTrader = Any
+Sandbox = Any
+Json = Any
 ACCOUNTS = [["ann", "a"], ["bob", "b"]]
 
 

@@ -13,7 +13,9 @@ import pytest
 
 STREAMS = "btcusdt@trade/btcusdt@depth@100ms/btcusdt@bookTicker"
 Run = Callable[..., Any]
-Sandbox = Json = Any  # conftest's; test folders are not packages
+# What conftest makes, and test folders are not packages to import it from:
+Sandbox = Any
+Json = Any
 
 
 async def collect(sandbox: Sandbox, count: int, path: str = f"/stream?streams={STREAMS}") -> list[dict[str, Any]]:
