@@ -321,9 +321,8 @@ def credentials(venue: str, environment: str) -> Credentials:
 def _secret(venue: str, environment: str, part: str) -> str:
     name = f"WIRESTAMP_{venue}_{environment}_{part}".upper()
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    if folder and (file := Path(folder, name)).is_file():
-        return file.read_text(encoding="utf-8").strip()
-    value = os.environ.get(name, "")
-    if not value:
+    file = Path(folder, name) if folder else None
+    value = file.read_text(encoding="utf-8") if file is not None and file.is_file() else os.environ.get(name, "")
+    if not value.strip():
         raise StartError(f"{name} is not set: expected it as a systemd credential or in the environment")
-    return value
+    return value.strip()

@@ -124,10 +124,10 @@ class FeedSession:
         inbound, market, shared = int(RecordType.INBOUND), int(MessageKind.MARKET), int(StampFlag.RX_SHARED)
 
         def on_messages(
-            messages: Sequence[tuple[bytes, int]], read_ns: int, kernel_rx_ns: int, nic_rx_ns: int, owner_off: int
+            messages: Sequence[tuple[bytes, int]], read_ns: int, kernel_rx_ns: int, nic_rx_ns: int, owner: int
         ) -> None:
             self.messages += len(messages)
-            for payload, off in messages:
+            for index, (payload, off) in enumerate(messages):
                 trace = engine.trace + 1
                 record(inbound, trace, read_ns, number, payload)
                 events = receive(payload)
@@ -135,7 +135,7 @@ class FeedSession:
                 exchange_ns, instrument = feed.exchange_ns, feed.instrument_id
                 consume(events, trace, read_ns)
                 received(
-                    trace, off, 0, number, instrument, len(payload), market, 0 if off == owner_off else shared,
+                    trace, off, 0, number, instrument, len(payload), market, 0 if index == owner else shared,
                     ABSENT if exchange_ns is None else exchange_ns, nic_rx_ns, kernel_rx_ns, read_ns, decoded_ns,
                 )  # fmt: skip
 

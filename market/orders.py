@@ -131,7 +131,7 @@ class Order:
         self.cum_tick_lots = 0
         self.order_id = ""
         self.reason = ""
-        self._exec_ids: set[str] = set()
+        self._exec_ids: set[str] | None = None  # made with the first fill
 
     @property
     def is_open(self) -> bool:
@@ -173,7 +173,9 @@ class Order:
         return True
 
     def _fill(self, report: ExecutionReport) -> bool:
-        if report.exec_id in self._exec_ids:
+        if self._exec_ids is None:
+            self._exec_ids = set()
+        elif report.exec_id in self._exec_ids:
             return False
         cum_lots = self.cum_lots + report.last_lots
         if cum_lots > self.qty_lots:

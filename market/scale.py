@@ -29,7 +29,7 @@ class Scale:
         ScaleError: the step is not positive or has too many decimals.
     """
 
-    __slots__ = ("_counts", "_ratios", "decimals", "step", "units")
+    __slots__ = ("_counted", "_ratios", "_written", "decimals", "step", "units")
 
     def __init__(self, step: Decimal) -> None:
         if not step.is_finite() or step <= 0:
@@ -48,7 +48,8 @@ class Scale:
             (10 ** max(decimals - given, 0), self.units * 10 ** max(given - decimals, 0))
             for given in range(MAX_DECIMALS + 1)
         )
-        self._counts: dict[Decimal, int] = {}
+        self._counted: tuple[Decimal | None, int] = (None, 0)  # the last answers, which orders ask for again
+        self._written: tuple[int | None, str] = (None, "")
 
     def parse(self, text: str) -> int:
         """Count the steps in a venue's decimal string.
@@ -64,45 +65,47 @@ class Scale:
         """
         whole, _, fraction = text.partition(".")
         digits = whole + fraction
-        sound = (
-            digits.isdigit() and digits.isascii() and len(fraction) <= MAX_DECIMALS and len(whole) <= MAX_DECIMALS + 1
-        )
-        if not sound:
+        if not (digits.isdigit() and digits.isascii()):
             raise ScaleError(f"expected an unsigned decimal number, was {text[:64]!r}")
-        multiplier, divisor = self._ratios[len(fraction)]
-        count, rest = divmod(int(digits) * multiplier, divisor)
+        try:
+            multiplier, divisor = self._ratios[len(fraction)]
+            count, rest = divmod(int(digits) * multiplier, divisor)
+        except (IndexError, ValueError):  # more decimals than any venue sends, or more digits than Python converts
+            raise ScaleError(
+                f"expected an unsigned decimal number of at most {MAX_DECIMALS} decimals, was {text[:64]!r}"
+            ) from None
         if rest:
             raise ScaleError(f"expected a multiple of {self.step}, was {text}")
         if count > MAX_COUNT:
-            raise ScaleError(f"expected at most {MAX_COUNT} steps of {self.step}, was {text}")
+            raise ScaleError(f"expected at most {MAX_COUNT} steps of {self.step}, was {text[:64]}")
         return count
 
     def count(self, value: Decimal) -> int:
-        """Count the steps in a decimal, remembering the answer (orders ask for the same few quantities).
+        """Count the steps in a decimal; asking for the same object again, as a strategy does, costs nothing.
 
         Raises:
             ScaleError: the value is negative, not finite, or not a whole number of steps.
         """
-        try:
-            count = self._counts.get(value)
-        except TypeError:  # a signalling NaN has no hash
-            count = None
-        if count is None:
-            if not value.is_finite():
-                raise ScaleError(f"expected a finite number, was {value}")
-            count = self.parse(format(value, "f"))
-            if len(self._counts) < 1024:
-                self._counts[value] = count
+        if value is self._counted[0]:
+            return self._counted[1]
+        if not value.is_finite():
+            raise ScaleError(f"expected a finite number, was {value}")
+        count = self.parse(format(value, "f"))
+        self._counted = (value, count)
         return count
 
     def text(self, count: int) -> str:
         """Write a count of steps as the decimal string with exactly the step's decimals: 6183763 → `"61837.63"`."""
+        if count == self._written[0]:
+            return self._written[1]
         units = count * self.units
-        if not self.decimals:
-            return str(units)
-        sign = "-" if units < 0 else ""
-        digits = str(abs(units)).rjust(self.decimals + 1, "0")
-        return f"{sign}{digits[: -self.decimals]}.{digits[-self.decimals :]}"
+        text = str(abs(units)).rjust(self.decimals + 1, "0")
+        if self.decimals:
+            text = f"{text[: -self.decimals]}.{text[-self.decimals :]}"
+        if units < 0:
+            text = "-" + text
+        self._written = (count, text)
+        return text
 
     def value(self, count: int) -> Decimal:
         """Return a count of steps as an exact decimal."""

@@ -109,6 +109,17 @@ class BinanceOrderEntry:
     def __init__(self, instruments: Sequence[Instrument], credentials: Credentials) -> None:
         self._by_symbol = {instrument.symbol: instrument for instrument in instruments}
         self._key = credentials.key
+        # what does not change from order to order, in the order of the signed parameters
+        self._signed_key = f"apiKey={credentials.key}&newClientOrderId="
+        self._quoted_key = f'","method":"order.place","params":{{"apiKey":"{credentials.key}","newClientOrderId":"'
+        self._sides = {
+            (instrument, side): (
+                f"&recvWindow={RECV_WINDOW_MS}&side={side.name}&symbol={instrument.symbol}&",
+                f'","recvWindow":{RECV_WINDOW_MS},"side":"{side.name}","symbol":"{instrument.symbol}",',
+            )
+            for instrument in instruments
+            for side in Side
+        }
         self._masks = (credentials.key.encode(), b"*" * len(credentials.key.encode()))
         secret = credentials.secret.encode()
         if len(secret) > _BLOCK_BYTES:
@@ -142,9 +153,8 @@ class BinanceOrderEntry:
 
     def place(self, order: Order, now_ms: int) -> bytes:
         """Return the request `order.place`."""
-        cl_ord_id, symbol, key = order.cl_ord_id, order.instrument.symbol, self._key
-        quantity = order.instrument.qty.text(order.qty_lots)
-        side = "BUY" if order.side is Side.BUY else "SELL"
+        cl_ord_id, quantity = order.cl_ord_id, order.instrument.qty.text(order.qty_lots)
+        signed_side, quoted_side = self._sides[order.instrument, order.side]
         if order.order_type is OrderType.MARKET:
             signed_price = quoted_price = signed_tif = quoted_tif = ""
             kind = "MARKET"
@@ -154,13 +164,12 @@ class BinanceOrderEntry:
             signed_tif, quoted_tif = f"timeInForce={tif}&", f'"timeInForce":"{tif}",'
             kind = "LIMIT"
         signature = self._sign(
-            f"apiKey={key}&newClientOrderId={cl_ord_id}&newOrderRespType=FULL&{signed_price}quantity={quantity}"
-            f"&recvWindow={RECV_WINDOW_MS}&side={side}&symbol={symbol}&{signed_tif}timestamp={now_ms}&type={kind}"
+            f"{self._signed_key}{cl_ord_id}&newOrderRespType=FULL&{signed_price}quantity={quantity}"
+            f"{signed_side}{signed_tif}timestamp={now_ms}&type={kind}"
         )
         return (
-            f'{{"id":"{cl_ord_id}","method":"order.place","params":{{"apiKey":"{key}","newClientOrderId":"{cl_ord_id}",'
-            f'"newOrderRespType":"FULL",{quoted_price}"quantity":"{quantity}","recvWindow":{RECV_WINDOW_MS},'
-            f'"side":"{side}","symbol":"{symbol}",{quoted_tif}"timestamp":{now_ms},"type":"{kind}",'
+            f'{{"id":"{cl_ord_id}{self._quoted_key}{cl_ord_id}","newOrderRespType":"FULL",{quoted_price}'
+            f'"quantity":"{quantity}{quoted_side}{quoted_tif}"timestamp":{now_ms},"type":"{kind}",'
             f'"signature":"{signature}"}}}}'
         ).encode()
 

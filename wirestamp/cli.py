@@ -4,6 +4,7 @@ Exit status: 0 done, 2 bad usage or configuration, 3 could not start, 4 a check 
 else.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +25,7 @@ ConfigFile = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help
 
 def main() -> None:
     """Run the command; the console script's entry point."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start idle threads, and nothing here multiplies
     app()
 
 

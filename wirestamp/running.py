@@ -9,6 +9,10 @@ from pathlib import Path
 
 import structlog
 import uvloop
+from structlog.dev import ConsoleRenderer, plain_traceback
+from structlog.processors import ExceptionRenderer, JSONRenderer, TimeStamper, add_log_level
+from structlog.tracebacks import ExceptionDictTransformer
+from structlog.typing import Processor
 
 from bot.config import load
 from bot.errors import ConfigurationError, PaperOnly, StartError
@@ -53,16 +57,17 @@ async def _until_signal(trader: Trader) -> None:
 
 
 def log_to_stderr() -> None:
-    """Write log events to stderr: for people on a terminal, one JSON object a line elsewhere."""
+    """Write log events to stderr: for people on a terminal, one JSON object a line elsewhere.
+
+    Tracebacks show no local variables: those may hold secrets.
+    """
     terminal = sys.stderr.isatty()
-    renderer = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+    if terminal:
+        rendering: list[Processor] = [ConsoleRenderer(exception_formatter=plain_traceback)]
+    else:
+        rendering = [ExceptionRenderer(ExceptionDictTransformer(show_locals=False)), JSONRenderer()]
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if terminal else [structlog.processors.dict_tracebacks]),
-            renderer,
-        ],
+        processors=[add_log_level, TimeStamper(fmt="iso", utc=True), *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,

@@ -6,6 +6,7 @@ gateway is made, when it connects, and on the peer's address; a TLS peer must pr
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from time import time_ns
 from urllib.parse import urlsplit
 
@@ -114,7 +115,7 @@ class Gateway:
         connection.listen(
             self._on_messages,
             lambda off, event, stamp_ns: transmitted(off, number, event, stamp_ns),
-            self._on_lost,
+            partial(self._on_lost, connection),
         )
 
     def _input(self, payload: dict[str, object]) -> tuple[int, int]:
@@ -170,10 +171,10 @@ class Gateway:
     # -- replies and reports ------------------------------------------------------------------------------------------
 
     def _on_messages(
-        self, messages: Sequence[tuple[bytes, int]], read_ns: int, kernel_rx_ns: int, nic_rx_ns: int, owner_off: int
+        self, messages: Sequence[tuple[bytes, int]], read_ns: int, kernel_rx_ns: int, nic_rx_ns: int, owner: int
     ) -> None:
         engine, recorder = self._engine, self._recorder
-        for payload, off in messages:
+        for index, (payload, off) in enumerate(messages):
             trace = engine.trace + 1
             recorder.record(RecordType.INBOUND, trace, read_ns, self._number, payload)
             events = self._entry.receive(payload)
@@ -182,7 +183,7 @@ class Gateway:
             engine.consume_reports(events, trace, read_ns)
             recorder.received(
                 trace, off, ordinal, self._number, instrument, len(payload), MessageKind.ORDER,
-                0 if off == owner_off else StampFlag.RX_SHARED,
+                0 if index == owner else StampFlag.RX_SHARED,
                 exchange_ns, nic_rx_ns, kernel_rx_ns, read_ns, decoded_ns,
             )  # fmt: skip
 
@@ -199,11 +200,13 @@ class Gateway:
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
-    def _on_lost(self, reason: str) -> None:
+    def _on_lost(self, connection: Connection, reason: str) -> None:
         """Hand the loss on when the input that may have caused it has been consumed."""
-        asyncio.get_running_loop().call_soon(self._settle_loss, reason)
+        asyncio.get_running_loop().call_soon(self._settle_loss, connection, reason)
 
-    def _settle_loss(self, reason: str) -> None:
+    def _settle_loss(self, connection: Connection, reason: str) -> None:
+        if connection is not self._connection:  # the next one is on its way already
+            return
         if self.closing:
             payload = {"event": "closed", "role": "route", "name": self.name, "reason": reason}
             self._recorder.connection(0, time_ns(), self._number, payload)

@@ -24,7 +24,8 @@ from journal.layout import ABSENT
 _SEND_FLAGS = stamps.MSG_EOR | socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
 _MAX_BACKLOG_BYTES = 16 << 20
 
-# (messages with the stream offset of their last byte, read_ns, kernel_rx_ns, nic_rx_ns, offset that owns the stamp)
+# (messages with the stream offset of their last byte, read_ns, kernel_rx_ns, nic_rx_ns, index of the one that owns the
+# stamps, -1 for none)
 OnMessages = Callable[[Sequence[tuple[Any, int]], int, int, int, int], None]
 OnTransmitted = Callable[[int, int, int], None]  # (stream offset, TxEvent, time in ns)
 
@@ -189,10 +190,10 @@ class Connection:
             on_lost(self.lost)
 
     def hold(
-        self, messages: Sequence[tuple[Any, int]], read_ns: int, kernel_rx_ns: int, nic_rx_ns: int, owner_off: int
+        self, messages: Sequence[tuple[Any, int]], read_ns: int, kernel_rx_ns: int, nic_rx_ns: int, owner: int
     ) -> None:
         """Keep the messages of a read until somebody listens."""
-        self._held.append((messages, read_ns, kernel_rx_ns, nic_rx_ns, owner_off))
+        self._held.append((messages, read_ns, kernel_rx_ns, nic_rx_ns, owner))
 
     # -- receiving ----------------------------------------------------------------------------------------------------
 
@@ -220,8 +221,8 @@ class Connection:
             self._lose(str(error))
             return
         if messages:
-            owner_off = end_off - 1 if size < self._room else -1
-            self.on_messages(messages, read_ns, kernel_rx_ns, nic_rx_ns, owner_off)
+            owns = size < self._room and messages[-1][1] == end_off - 1
+            self.on_messages(messages, read_ns, kernel_rx_ns, nic_rx_ns, len(messages) - 1 if owns else -1)
         if self._progress is not None and not self._progress.done():
             self._progress.set_result(None)
 

@@ -194,7 +194,7 @@ class HttpConnection:
         read_ns: int,
         kernel_rx_ns: int,
         nic_rx_ns: int,
-        _owner_off: int,
+        _owner: int,
     ) -> None:
         self._reply, self.off = messages[-1]
         self.read_ns, self.kernel_rx_ns, self.nic_rx_ns = read_ns, kernel_rx_ns, nic_rx_ns

@@ -56,6 +56,7 @@ class WebSocketClient:
         self._needed = 0
         self._fragments: list[bytes] = []
         self._keys: list[bytes] = []
+        self._heads: dict[int, bytes] = {}
         self._steady = False  # opened, between two frames, no message half done
         self.opened = False
         self.speaks = False
@@ -164,14 +165,20 @@ class WebSocketClient:
             noise = os.urandom(4 * _NONCES)
             self._keys = [noise[at : at + 4] for at in range(0, len(noise), 4)]
         key = self._keys.pop()
-        length = len(payload)
+        head = self._heads.get(len(payload)) or self._head(len(payload))
+        return head + key + apply_mask(payload, key)
+
+    def _head(self, length: int) -> bytes:
+        """Return the header of a text frame; requests of one kind have the same few lengths, so it is kept."""
         if length < 126:
             head = bytes((_TEXT, _MASKED | length))
         elif length < 65536:
             head = bytes((_TEXT, _MASKED | 126, length >> 8, length & 255))
         else:
             head = bytes((_TEXT, _MASKED | 127)) + length.to_bytes(8, "big")
-        return head + key + apply_mask(payload, key)
+        if len(self._heads) < 1024:
+            self._heads[length] = head
+        return head
 
     def close(self) -> bytes:
         """Return the frame that starts the closing handshake; empty when there is nothing left to close."""
