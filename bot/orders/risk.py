@@ -27,8 +27,6 @@ class _Bounds:
         self.max_notional = instrument.notional_units(min(caps)) if caps else None
         floor = limits.min_notional or Decimal(0)
         self.min_notional = -instrument.notional_units(-floor)  # rounded up
-        if instrument.notional(1, self.min_notional) < floor:
-            self.min_notional += 1
 
 
 class Risk:

@@ -4,21 +4,37 @@ import itertools
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pytest
 
-from journal.layout import ABSENT, PAGE_BYTES, RECORD_HEADER, RECORD_HEADER_BYTES, MessageKind, RecordType, StampFlag, TxEvent
-from journal.reader import RecordReader, read_records, read_rows, repair_seal
+from journal.layout import (
+    ABSENT,
+    PAGE_BYTES,
+    RECORD_HEADER,
+    RECORD_HEADER_BYTES,
+    MessageKind,
+    RecordType,
+    StampFlag,
+    TxEvent,
+)
+from journal.reader import Record, RecordReader, read_records, read_rows, repair_seal
 from market.book import OrderBook
 from market.events import BookDelta, BookSnapshot
 from venues.registry import VENUES
 
 Json = dict[str, Any]
+
+
+class DemoRun(Protocol):
+    """A finished demo (conftest.py)."""
+
+    folder: Path
+    review: Json
 
 
 def joined(run: Path, log: str) -> np.ndarray:
@@ -33,10 +49,10 @@ def replay(run: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-# -- counts -------------------------------------------------------------------------------------------------------------
+# -- counts -----------------------------------------------------------------------------------------------------------
 
 
-def test_everything_sent_is_received(spot_run: Any) -> None:
+def test_everything_sent_is_received(spot_run: DemoRun) -> None:
     """41,248 messages and 9,757 trades, no gap, nothing dropped; every order was answered."""
     review = spot_run.review
     assert (41_248, 9_757, 0, 0) == tuple(review[key] for key in ("messages", "trades", "gaps", "dropped"))
@@ -45,13 +61,13 @@ def test_everything_sent_is_received(spot_run: Any) -> None:
     assert 0 == review["rejects"]
 
 
-def test_through_midnight(midnight_run: Any) -> None:
+def test_through_midnight(midnight_run: DemoRun) -> None:
     """Both files in a row: one connection, one depth chain, no gap."""
     review = midnight_run.review
     assert (99_573, 0, 0) == tuple(review[key] for key in ("messages", "gaps", "dropped"))
 
 
-# -- the book -----------------------------------------------------------------------------------------------------------
+# -- the book ---------------------------------------------------------------------------------------------------------
 
 
 def dumb_book(events: Iterator[Json]) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
@@ -131,10 +147,10 @@ def test_book_equals_the_dumb_one_after_every_update(which: str, request: pytest
     assert compared > (3_000 if which == "spot_run" else 6_000)
 
 
-# -- stamps -------------------------------------------------------------------------------------------------------------
+# -- stamps -----------------------------------------------------------------------------------------------------------
 
 
-def test_messages_carry_kernel_stamps(spot_run: Any) -> None:
+def test_messages_carry_kernel_stamps(spot_run: DemoRun) -> None:
     """At least 99 % have kernel_rx; a shared one is flagged, and each read has one owner at most."""
     rows = joined(spot_run.folder, "received")
     market = rows[rows["kind"] == MessageKind.MARKET]
@@ -146,7 +162,7 @@ def test_messages_carry_kernel_stamps(spot_run: Any) -> None:
     assert np.all(np.diff(market["off"].astype(np.int64)) >= 0)
 
 
-def test_orders_carry_kernel_stamps_cause_and_offset(spot_run: Any) -> None:
+def test_orders_carry_kernel_stamps_cause_and_offset(spot_run: DemoRun) -> None:
     """Every order sent has kernel_tx, its trace id, and the stream offset of its last ciphertext byte."""
     sent, transmitted = joined(spot_run.folder, "sent"), joined(spot_run.folder, "transmitted")
     orders = sent[sent["order"] > 0]
@@ -158,7 +174,7 @@ def test_orders_carry_kernel_stamps_cause_and_offset(spot_run: Any) -> None:
     assert all(trace in causes for trace in orders["trace"].tolist())
 
 
-def test_hops_are_in_order(spot_run: Any) -> None:
+def test_hops_are_in_order(spot_run: DemoRun) -> None:
     """What one clock orders: kernel_rx ≤ read ≤ decoded ≤ decided ≤ encoded ≤ written ≤ sched ≤ tx ≤ ack; written ≤ sent."""
     received, sent, transmitted = (joined(spot_run.folder, log) for log in ("received", "sent", "transmitted"))
     stamped = received[received["kernel_rx"] != ABSENT]
@@ -166,7 +182,9 @@ def test_hops_are_in_order(spot_run: Any) -> None:
     assert np.all(received["read"] <= received["decoded"])
     orders = sent[sent["order"] > 0]
     decoded = dict(zip(received["trace"].tolist(), received["decoded"].tolist(), strict=True))
-    assert all(decoded[trace] <= at for trace, at in zip(orders["trace"].tolist(), orders["decided"].tolist(), strict=True))
+    assert all(
+        decoded[trace] <= at for trace, at in zip(orders["trace"].tolist(), orders["decided"].tolist(), strict=True)
+    )
     for earlier, later in itertools.pairwise(("decided", "encoded", "written", "sent")):
         assert np.all(orders[earlier] <= orders[later])
     by_event = {
@@ -185,10 +203,10 @@ def test_hops_are_in_order(spot_run: Any) -> None:
         assert chain == sorted(chain)
 
 
-# -- replay -------------------------------------------------------------------------------------------------------------
+# -- replay -----------------------------------------------------------------------------------------------------------
 
 
-def test_replay_reaches_the_same_intents(spot_run: Any) -> None:
+def test_replay_reaches_the_same_intents(spot_run: DemoRun) -> None:
     """Decode, book, strategy and risk over the journal again lead to every intent of the run and to no other."""
     done = replay(spot_run.folder)
     assert 0 == done.returncode, done.stdout + done.stderr
@@ -204,7 +222,7 @@ def copied(run: Path, folder: Path) -> Path:
     return target
 
 
-def record_at(run: Path, wanted: Any) -> tuple[Path, int, int]:
+def record_at(run: Path, wanted: Callable[[Record], bool]) -> tuple[Path, int, int]:
     """Return file, begin and end of the first record of the first segment that is wanted."""
     file = run / "records-000000.wsj"
     content, at = file.read_bytes(), PAGE_BYTES
@@ -218,7 +236,7 @@ def record_at(run: Path, wanted: Any) -> tuple[Path, int, int]:
 
 
 @pytest.mark.parametrize("kind", [RecordType.CONFIG, RecordType.INBOUND, RecordType.ORDER, RecordType.EXECUTION])
-def test_a_flipped_byte_is_reported(kind: RecordType, spot_run: Any, tmp_path: Path) -> None:
+def test_a_flipped_byte_is_reported(kind: RecordType, spot_run: DemoRun, tmp_path: Path) -> None:
     """A committed record that is not what was written is corruption, with file and offset, and exit status 4."""
     run = copied(spot_run.folder, tmp_path)
     file, at, end = record_at(run, lambda record: record.type is kind)
@@ -230,7 +248,7 @@ def test_a_flipped_byte_is_reported(kind: RecordType, spot_run: Any, tmp_path: P
     assert f"{file} is corrupt at byte {at}" in done.stderr
 
 
-def test_a_changed_quantity_gives_other_intents(spot_run: Any, tmp_path: Path) -> None:
+def test_a_changed_quantity_gives_other_intents(spot_run: DemoRun, tmp_path: Path) -> None:
     """A message that decided a signal, changed with its CRC repaired, is found out by the intents, with status 4."""
     run = copied(spot_run.folder, tmp_path)
     cause = next(record.trace for record in read_records(run) if record.type is RecordType.ORDER)
