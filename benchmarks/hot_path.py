@@ -22,8 +22,6 @@ from time import perf_counter_ns
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from every_trade import EveryTrade
-
 from bot.engine import Engine
 from bot.feeds import FeedSession
 from bot.orders.gateway import Gateway
@@ -35,6 +33,7 @@ from bot.transport.connection import Connection
 from bot.transport.poller import Poller
 from bot.transport.stamps import StampKeeper, force_receive_buffer
 from bot.transport.websocket import WebSocketClient
+from every_trade import EveryTrade
 from journal.reader import read_rows
 from journal.writer import Journal
 from market.instrument import Instrument, OrderLimits
@@ -62,7 +61,7 @@ def pair(poller: Poller) -> tuple[socket.socket, Connection, WebSocketClient]:
         peer, _ = listener.accept()
     for each in (ours, peer):
         each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    ours.setblocking(False)
+    ours.setblocking(False)  # noqa: FBT003 - the socket's own signature
     connection = Connection(ours, poller, "peer:0")
     protocol = WebSocketClient("ws://localhost/")
     protocol.opened = True
@@ -97,7 +96,7 @@ async def measure(folder: Path, ticks: int) -> None:
     )  # fmt: skip
     engine.seat("every", "main", EveryTrade(StrategyParams()))
     market_peer, market, _ = pair(poller)
-    market.on_messages = feed._reader(market)
+    market.listen(feed._reader(market), lambda *_: None, lambda _: None)
     order_peer, orders, protocol = pair(poller)
     gateway._adopt(orders, protocol)
     engine.route_ready("main", 1, 0)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from rich import box
 from rich.table import Table
+
 from wire import Packets
 
 Nanoseconds = npt.NDArray[np.int64]

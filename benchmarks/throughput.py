@@ -26,12 +26,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from contenders import HERE, TRADER_ENVIRONMENT, WIRESTAMP, Place, trader_config
-from local_exchange import BuildError, Exchange, compile_program, make_certificate
 
+from contenders import HERE, TRADER_ENVIRONMENT, WIRESTAMP, Place, trader_config
 from journal.layout import MessageKind, TxEvent
 from journal.reader import read_rows
 from journal.runs import find_run
+from local_exchange import BuildError, Exchange, compile_program, make_certificate
 
 ORDERS = 50_000
 MEMORY_TICKS = 2_000_000

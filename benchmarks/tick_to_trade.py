@@ -23,10 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from rich.console import Console
+
 from contenders import Contender, Place, contenders
 from latency import Figures, Sample, as_json, as_table, figures, tick_to_trade, ticks_and_orders
 from local_exchange import BuildError, Exchange, compile_program, make_certificate
-from rich.console import Console
 from wire import Capture, CaptureError
 
 START_SECONDS = 30.0  # importing ccxt takes two

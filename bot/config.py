@@ -325,4 +325,7 @@ def _secret(venue: str, environment: str, part: str) -> str:
     value = file.read_text(encoding="utf-8") if file is not None and file.is_file() else os.environ.get(name, "")
     if not value.strip():
         raise StartError(f"{name} is not set: expected it as a systemd credential or in the environment")
-    return value.strip()
+    value = value.strip()
+    if part == "KEY" and not re.fullmatch(r"[!#-\[\]-~]+", value):  # it stands in requests as it is
+        raise StartError(f"{name}: expected printable ASCII without blanks, quotes or backslashes")
+    return value

@@ -223,7 +223,11 @@ class Engine:
                 self._on_malformed(event)
 
     def _on_report(self, report: ExecutionReport) -> None:
-        order = self.orders.report(report)
+        try:
+            order = self.orders.report(report)
+        except ValueError as error:  # the venue contradicts itself
+            self._on_malformed(Malformed(str(error), report.cl_ord_id))
+            return
         if order is None:
             return
         if report.exec_type is ExecType.TRADE:

@@ -169,6 +169,8 @@ class Trader:
             realtime_ns, _ = recorder.clock()
             if (reason := recorder.journal.failure()) is not None:
                 self._fail(reason)
+            while recorder.journal.troubles:
+                log.warning("journal upkeep failed", reason=recorder.journal.troubles.pop())
             trace = engine.trace + 1
             recorder.write(RecordType.TIMER, trace, realtime_ns, {})
             engine.tick(trace, realtime_ns)

@@ -163,6 +163,7 @@ class Journal:
     Attributes:
         records: the record log.
         rows: the row logs by name.
+        troubles: what went wrong in the background without harm to appending, for its owner to take and tell.
 
     Raises:
         JournalFull: there is no room for the first segments.
@@ -178,6 +179,7 @@ class Journal:
     ) -> None:
         self.folder = folder
         self._retention = retention
+        self.troubles: list[str] = []
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
         layout = {
             "entries": "records",
@@ -210,9 +212,13 @@ class Journal:
         return next((reason for log in self._logs if (reason := log.failure())), None)
 
     def retain(self) -> None:
-        """Delete what the retention rule no longer keeps, in the background."""
+        """Delete what the retention rule no longer keeps, in the background; `troubles` tells of failures."""
         if self._retention is not None:
-            self._pool.submit(self._retention.apply, self.folder)
+            self._pool.submit(self._retention.apply, self.folder).add_done_callback(self._note)
+
+    def _note(self, done: "Future[Any]") -> None:
+        if not done.cancelled() and (error := done.exception()) is not None:
+            self.troubles.append(f"{type(error).__name__}: {error}")
 
     def close(self) -> None:
         """Commit nothing more; release every segment."""

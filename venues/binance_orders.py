@@ -252,10 +252,14 @@ class BinanceOrderEntry:
         return reports
 
     def _event(self, event: _Event) -> Sequence[OrderEvent]:
+        if event.kind == "eventStreamTerminated":
+            return (SessionEvent("the venue ended the stream of execution reports"),)
         if event.kind != "executionReport":
-            return ()  # balances; the ledger reads them from fills
+            return ()  # balances: what matters of them is in the fills
         instrument = self._by_symbol[event.symbol]
         fill = event.exec_type == "TRADE"
+        if fill and event.trade_id < 0:
+            return (Malformed(f"a fill of {event.cl_ord_id} without its trade id", ""),)
         status = _STATUS[event.status]
         reason = "" if event.reject_reason in ("NONE", "") else event.reject_reason
         return (

@@ -10,6 +10,8 @@ from functools import partial
 from time import time_ns
 from urllib.parse import urlsplit
 
+import structlog
+
 from bot.engine import Engine
 from bot.errors import PaperOnly, StartError, TransportError
 from bot.orders.records import encode, intent_of
@@ -21,6 +23,8 @@ from journal.layout import ABSENT, MessageKind, RecordType, StampFlag
 from market.orders import ExecutionReport, Order
 from venues.adapter import OrderEntry, OrderEvent, SessionEvent
 from venues.endpoints import is_local_address, refusal
+
+log = structlog.get_logger("trader")
 
 
 class Gateway:
@@ -71,8 +75,10 @@ class Gateway:
         """
         if (reason := refusal(self._venue, self._url)) is not None:
             raise PaperOnly(f"route {self.name}: {reason}")
-        connection, protocol = await self._dialer.websocket(self._url, ORDER_BUFFER_BYTES)
-        self._check_peer(connection)
+        plain = urlsplit(self._url).scheme == "ws"  # then no certificate says where a proxy would lead
+        connection, protocol = await self._dialer.websocket(self._url, ORDER_BUFFER_BYTES, direct=plain)
+        if plain:
+            self._check_peer(connection)
         self._adopt(connection, protocol)
         self._session = asyncio.get_running_loop().create_future()
         for request in self._entry.session_requests(time_ns() // 1_000_000):
@@ -94,7 +100,7 @@ class Gateway:
     def _check_peer(self, connection: Connection) -> None:
         """Plain text goes to local addresses only, whatever the name resolved to."""
         address = connection.addresses()["remote"].rpartition(":")[0]
-        if urlsplit(self._url).scheme == "ws" and not is_local_address(address):
+        if not is_local_address(address):
             connection.close()
             raise PaperOnly(f"route {self.name}: {self._url} led to {address}, which is not local")
 
@@ -194,9 +200,16 @@ class Gateway:
                 order = self._engine.orders.find(event.cl_ord_id)
                 exchange_ns = ABSENT if event.exchange_ns is None else event.exchange_ns
                 return (order.ordinal, order.instrument.id, exchange_ns) if order else (0, 0, exchange_ns)
-            if isinstance(event, SessionEvent) and self._session is not None and not self._session.done():
-                self._session.set_result(event.error)
+            if isinstance(event, SessionEvent):
+                self._on_session(event.error)
         return 0, 0, ABSENT
+
+    def _on_session(self, error: str) -> None:
+        if self._session is not None and not self._session.done():
+            self._session.set_result(error)
+        elif error:
+            log.warning("the session ended", route=self.name, reason=error)
+            self._connection.close()
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from journal.layout import ABSENT
 
 _SEND_FLAGS = stamps.MSG_EOR | socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
 _MAX_BACKLOG_BYTES = 16 << 20
+_SENDS_BEFORE_STAMPS = 128  # 384 stamps of some 830 bytes each, of the receive buffer that replies need as well
 
 # (messages with the stream offset of their last byte, read_ns, kernel_rx_ns, nic_rx_ns, index of the one that owns the
 # stamps, -1 for none)
@@ -93,7 +94,8 @@ class Connection:
         on_transmitted: called with every TX stamp.
         on_lost: called once with the reason when the connection ends, also when `close` ended it.
         received_off, sent_off: bytes received and sent so far, which are the stream offsets of the next ones.
-        written_ns, sent_ns: the clock just before and just after the last `send()`.
+        written_ns, sent_ns: the clock just before and just after the last `send()`; `sent_ns` is ABSENT when it had to
+            wait behind others.
         unstamped_reads: reads that came without a kernel stamp though the kernel stamps.
     """
 
@@ -122,6 +124,7 @@ class Connection:
         self._send = sock.send
         self._backlog: deque[memoryview] = deque()
         self._backlog_bytes = 0
+        self._sends = 0  # since the TX stamps were last taken
         self._stream: ByteStream = PlainStream()
         self._protocol: MessageProtocol = _Nothing()
         self._progress: asyncio.Future[None] | None = None
@@ -250,6 +253,7 @@ class Connection:
             self._lose(f"the connection broke: {os.strerror(code)}")
 
     def _take_stamps(self) -> int:
+        self._sends = 0
         last_off, on_transmitted, count = self.sent_off - 1, self.on_transmitted, 0
         for event, low, stamp_ns in stamps.transmit_stamps(self._socket):
             # the kernel counts modulo 2³²: the stamped byte is the latest one with these low bits
@@ -276,7 +280,7 @@ class Connection:
         sealed = self._stream.seal(data)
         size = len(sealed)
         if self._backlog:
-            self.written_ns = self.sent_ns = time_ns()
+            self.written_ns, self.sent_ns = time_ns(), ABSENT  # its bytes leave later: see `on_writable`
             self._keep(memoryview(sealed))
         else:
             self.written_ns = time_ns()
@@ -291,6 +295,9 @@ class Connection:
             if sent != size:
                 self._keep(memoryview(sealed)[sent:])
         self.sent_off += size
+        self._sends += 1
+        if self._sends >= _SENDS_BEFORE_STAMPS:  # a burst within one callback: the poller will not come by
+            self._take_stamps()
         return self.sent_off - 1
 
     def flush(self) -> None:

@@ -6,7 +6,6 @@ Name resolution and the race between IPv6 and IPv4 (RFC 8305) are `aiohappyeyeba
 
 import asyncio
 import base64
-import ipaddress
 import os
 import socket
 import ssl
@@ -25,6 +24,7 @@ from bot.transport.http import HttpClient, Response
 from bot.transport.poller import Poller
 from bot.transport.streams import TlsStream
 from bot.transport.websocket import WebSocketClient
+from venues.endpoints import is_local_address
 
 FEED_BUFFER_BYTES = 512 << 10  # about 1,700 messages: what one read may hand on before another socket is served
 ORDER_BUFFER_BYTES = 8 << 20  # TX stamps count against it, some 830 bytes each, three a send
@@ -51,12 +51,15 @@ class Dialer:
     timeout_s: float = 10.0
     compress: bool = False
 
-    async def websocket(self, url: str, buffer_bytes: int = FEED_BUFFER_BYTES) -> tuple[Connection, WebSocketClient]:
+    async def websocket(
+        self, url: str, buffer_bytes: int = FEED_BUFFER_BYTES, *, direct: bool = False
+    ) -> tuple[Connection, WebSocketClient]:
         """Open a WebSocket.
 
         Args:
             url: `ws://` or `wss://`, with path and query.
             buffer_bytes: size of the kernel's receive buffer.
+            direct: whether to pass by any proxy.
 
         Returns:
             The connection, whose first messages may arrive as soon as the caller yields, and its protocol.
@@ -65,7 +68,7 @@ class Dialer:
             TransportError: a step failed; the message names the peer and the step.
         """
         protocol = WebSocketClient(url, compress=self.compress)
-        connection = await self._connect(urlsplit(url), buffer_bytes)
+        connection = await self._connect(urlsplit(url), buffer_bytes, direct=direct)
         try:
             connection.use_protocol(protocol)
             connection.send(protocol.handshake())
@@ -87,13 +90,13 @@ class Dialer:
         connection.use_protocol(protocol)
         return HttpConnection(connection, protocol, self.timeout_s)
 
-    async def _connect(self, url: SplitResult, buffer_bytes: int) -> Connection:
+    async def _connect(self, url: SplitResult, buffer_bytes: int, *, direct: bool = False) -> Connection:
         host = url.hostname
         secure = url.scheme in _SECURE
         if not host or not (secure or url.scheme in _PLAIN):
             raise TransportError(f"expected a http, https, ws or wss URL with a host, was {url.geturl()!r}")
         port = url.port or (_SECURE | _PLAIN)[url.scheme]
-        proxy = self._proxy_for(host, secure=secure)
+        proxy = None if direct else self._proxy_for(host, secure=secure)
         first_host, first_port = (proxy.hostname, proxy.port or 80) if proxy else (host, port)
         assert first_host is not None
         sock = await self._tcp(first_host, first_port, buffer_bytes)
@@ -131,7 +134,8 @@ class Dialer:
     def _proxy_for(self, host: str, *, secure: bool) -> SplitResult | None:
         address = self.proxy
         if address == "environment":
-            address = None if is_local(host) or proxy_bypass(host) else getproxies().get("https" if secure else "http")
+            passed_by = is_local_address(host) or proxy_bypass(host)
+            address = None if passed_by else getproxies().get("https" if secure else "http")
         if address is None:
             return None
         proxy = urlsplit(address)
@@ -218,14 +222,3 @@ def _maker(buffer_bytes: int) -> Callable[[tuple[Any, ...]], socket.socket]:
         return sock
 
     return make
-
-
-def is_local(host: str) -> bool:
-    """Return whether a host is a loopback or private address, or localhost; names are not resolved."""
-    if host == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return address.is_loopback or address.is_private

@@ -85,6 +85,7 @@ class TlsStream:
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=hostname)
         self._hostname = hostname
         self._partial = bytearray()
+        self._broken: TransportError | None = None
         self.established = False
         self._handshake()
 
@@ -92,14 +93,26 @@ class TlsStream:
         """Decrypt the records that this completes.
 
         Raises:
-            TransportError: the peer's certificate or bytes are refused.
+            TransportError: the peer's certificate or bytes are refused; what came soundly before them in the same read
+                is returned first, and the error raised with the next.
         """
+        chunks: list[Chunk] = []
+        if self._broken is not None:
+            raise self._broken
+        try:
+            self._receive(data, start_off, chunks)
+        except TransportError as error:
+            if not chunks:
+                raise
+            self._broken = error
+        return chunks
+
+    def _receive(self, data: memoryview, start_off: int, chunks: list[Chunk]) -> None:
         if self._partial:
             start_off -= len(self._partial)
             self._partial += data
             data = memoryview(bytes(self._partial))
             self._partial.clear()
-        chunks: list[Chunk] = []
         at, size = 0, len(data)
         while size - at >= _TLS_HEADER_BYTES:
             end = at + _TLS_HEADER_BYTES + (data[at + 3] << 8 | data[at + 4])
@@ -115,7 +128,6 @@ class TlsStream:
             if data[at] not in _TLS_TYPES:  # its length would be waited for
                 raise TransportError(f"TLS with {self._hostname} failed: the peer sent {bytes(data[at : at + 40])!r}")
             self._partial += data[at:]
-        return chunks
 
     def _decrypt(self, chunks: list[Chunk], end_off: int) -> None:
         try:

@@ -4,6 +4,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 from contenders import HERE, Place, contenders, trader_config
 
 PLACE = Place(port=4321, client=Path("/bin/client"), certificate=Path("/tmp/cert.pem"), directory=Path("/tmp/empty"))

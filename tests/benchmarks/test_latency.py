@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from latency import Figures, Sample, as_json, as_table, figures, tick_to_trade, ticks_and_orders
 from rich.console import Console
+
+from latency import Figures, Sample, as_json, as_table, figures, tick_to_trade, ticks_and_orders
 from wire import PACKET
 
 FEED, ROUTE, OTHER = 40001, 40002, 40003

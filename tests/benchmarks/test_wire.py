@@ -5,6 +5,7 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from wire import Capture, CaptureError, port_filter, tcp_packet
 
 EXCHANGE, CLIENT = 9443, 51000

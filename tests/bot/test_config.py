@@ -250,11 +250,11 @@ def test_credentials_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
 def test_systemd_credentials_come_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Files of these names; what is not there is looked for in the environment."""
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    monkeypatch.setenv("WIRESTAMP_BINANCE_LOCAL_KEY", "from the environment")
-    monkeypatch.setenv("WIRESTAMP_BINANCE_LOCAL_SECRET", "from the environment")
-    (tmp_path / "WIRESTAMP_BINANCE_LOCAL_KEY").write_text("from a file\n", encoding="utf-8")
+    monkeypatch.setenv("WIRESTAMP_BINANCE_LOCAL_KEY", "from-the-environment")
+    monkeypatch.setenv("WIRESTAMP_BINANCE_LOCAL_SECRET", "from-the-environment")
+    (tmp_path / "WIRESTAMP_BINANCE_LOCAL_KEY").write_text("from-a-file\n", encoding="utf-8")
     found = credentials("binance", "local")
-    assert ("from a file", "from the environment") == (found.key, found.secret)
+    assert ("from-a-file", "from-the-environment") == (found.key, found.secret)
 
 
 @pytest.mark.parametrize("missing", ["KEY", "SECRET"])

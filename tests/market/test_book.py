@@ -1,7 +1,5 @@
 """The order book against a dict of the venue's own decimal strings, on recordings and on generated updates."""
 
-# ruff: noqa: SIM300 - the expected value stands on the left
-
 import gzip
 import json
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """The events' few own abilities."""
 
-# ruff: noqa: SIM300 - the expected value stands on the left
-
 import gc
 from decimal import Decimal
 

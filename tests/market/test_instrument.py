@@ -1,7 +1,5 @@
 """Notionals and lot conversions of an instrument."""
 
-# ruff: noqa: SIM300 - the expected value stands on the left
-
 from decimal import Decimal
 from fractions import Fraction
 

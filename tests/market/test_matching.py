@@ -1,7 +1,5 @@
 """The matching engine by examples, one rule each; test_matching_model.py holds it against a second formulation."""
 
-# ruff: noqa: SIM300 - the expected value stands on the left
-
 import pytest
 
 from market.events import Side

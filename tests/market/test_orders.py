@@ -1,7 +1,5 @@
 """How execution reports move an order."""
 
-# ruff: noqa: SIM300 - the expected value stands on the left
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -106,7 +106,7 @@ class Parts:
         self.seat = self.engine.seat("mine", "main", Strategy(StrategyParams()))
         self._instrument = instrument
 
-    async def _websocket(self, *_: object) -> tuple[Any, Any]:
+    async def _websocket(self, *_: object, **__: object) -> tuple[Any, Any]:
         return self.connection, SimpleNamespace(frame=lambda request: request)
 
     def buy(self) -> Order:

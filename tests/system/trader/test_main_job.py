@@ -175,7 +175,7 @@ def test_orders_carry_kernel_stamps_cause_and_offset(spot_run: DemoRun) -> None:
 
 
 def test_hops_are_in_order(spot_run: DemoRun) -> None:
-    """What one clock orders: kernel_rx ≤ read ≤ decoded ≤ decided ≤ encoded ≤ written ≤ sched ≤ tx ≤ ack; written ≤ sent."""
+    """What one clock orders: kernel_rx ≤ read ≤ decoded ≤ decided ≤ encoded ≤ written ≤ sched ≤ tx ≤ ack, and sent."""
     received, sent, transmitted = (joined(spot_run.folder, log) for log in ("received", "sent", "transmitted"))
     stamped = received[received["kernel_rx"] != ABSENT]
     assert np.all(stamped["kernel_rx"] <= stamped["read"])
