@@ -62,7 +62,15 @@ max_order_notional = "1000"
 
 
 class DemoError(Exception):
-    """A part of the demo did not do what it should; the message ends with the part's own words."""
+    """A part of the demo did not do what it should; the message ends with the part's own words.
+
+    Attributes:
+        status: the exit status, 3 when the part did not start, 1 when it failed on the way.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +111,9 @@ def run_demo(options: DemoOptions) -> int:
             status = exchange.status()
     except DemoError as error:
         print(f"wirestamp demo: {error}", file=sys.stderr)  # noqa: T201 - a command speaks to its user
-        return 3
+        if error.status == 1:
+            console.print(f"What the trader saw until then is kept: wirestamp review {options.data / _NAME}")
+        return error.status
     except KeyboardInterrupt:
         console.print("stopped")
         return 1
@@ -126,9 +136,10 @@ def _introduce(console: Console, options: DemoOptions, exchange: "_Exchange") ->
 class _Exchange:
     """The running sandbox, as its clients see it."""
 
-    def __init__(self, url: str, ca: str | None) -> None:
+    def __init__(self, url: str, ca: str | None, log: Path) -> None:
         self.url = url
         self.ca = ca
+        self._log = log
         self._context = ssl.create_default_context(cafile=ca) if ca else None
 
     def status(self) -> dict[str, Any]:
@@ -138,7 +149,7 @@ class _Exchange:
             with urllib.request.urlopen(address, timeout=5, context=self._context) as reply:  # noqa: S310 - our own URL
                 found: dict[str, Any] = json.load(reply)
         except (OSError, ValueError) as error:
-            raise DemoError(f"the exchange does not answer: {error}") from error
+            raise DemoError(f"the exchange does not answer: {_last_words(self._log) or error}", 1) from error
         return found
 
 
@@ -149,13 +160,15 @@ def _sandbox(options: DemoOptions) -> Iterator[_Exchange]:
         arguments += ["--replay", str(path)]
     if options.plain:
         arguments.append("--plain")
+    log = options.data / "exchange.log"
     with _process("exchange", arguments, options.data) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
-            raise DemoError(f"the exchange did not start: {_last_words(options.data / 'exchange.log')}")
+            process.wait(_STOP_TIMEOUT_S)
+            raise DemoError(f"the exchange did not start: {_last_words(log)}", 3)
         said = json.loads(line)
-        yield _Exchange(said["url"], said["ca"])
+        yield _Exchange(said["url"], said["ca"], log)
 
 
 @contextlib.contextmanager
@@ -204,13 +217,18 @@ def _watch(console: Console, options: DemoOptions, exchange: _Exchange, trader: 
         waited = time.monotonic()
         while True:
             if trader.poll() is not None:
-                raise DemoError(f"the trader ended early: {_last_words(options.data / 'trader.log')}")
+                raise DemoError(
+                    f"the trader ended early: {_last_words(options.data / 'trader.log')}", 3 if began is None else 1
+                )
             status = exchange.status()
             now = time.monotonic()
             if began is None and status["sent"]:
                 began = now
             if began is None and now - waited > _START_TIMEOUT_S:
-                raise DemoError(f"the trader does not subscribe: {_last_words(options.data / 'trader.log')}")
+                raise DemoError(
+                    f"the trader does not subscribe: {_last_words(options.data / 'trader.log')}",
+                    3 if began is None else 1,
+                )
             text = f"{status['sent']:>9,} messages  {status['orders']:>6,} orders  {status['fills']:>6,} fills"
             progress.update(bar, description=text, completed=now - (began or now))
             if began is not None and (status["finished"] or (seconds is not None and now - began >= seconds)):
@@ -231,4 +249,4 @@ def _let_it_read(runs: Path, exchange: _Exchange) -> None:
 
 def _last_words(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else ""

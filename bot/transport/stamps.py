@@ -32,6 +32,7 @@ _ERROR_LEVELS = {(socket.IPPROTO_IP, 11), (socket.IPPROTO_IPV6, 25)}
 
 ANCILLARY_BYTES = 256
 _SECOND = 1_000_000_000
+_WARM_UP_PAUSE_S = 0.005  # between attempts
 
 Ancillary = list[tuple[int, int, bytes]]
 
@@ -108,14 +109,14 @@ class StampKeeper:
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
-        self._socket.settimeout(0.02)
+        self._socket.settimeout(_WARM_UP_PAUSE_S)
         self.supported = False
         if sys.platform == "linux":
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, _RECEIVE)
                 self.supported = True
 
-    def warm_up(self, attempts: int = 50) -> bool:
+    def warm_up(self, attempts: int = 200) -> bool:
         """Send datagrams to itself until one comes back stamped; blocks for a second at most.
 
         Returns:
@@ -123,10 +124,10 @@ class StampKeeper:
         """
         for _ in range(attempts if self.supported else 0):
             self._socket.sendto(b"warm", self._socket.getsockname())
-            with contextlib.suppress(TimeoutError):
-                _, ancillary, _, _ = self._socket.recvmsg(16, ANCILLARY_BYTES)
-                if receive_stamps(ancillary)[0] != ABSENT:
-                    return True
+            with contextlib.suppress(TimeoutError):  # the pause: the kernel switches on in a work item of its own
+                while receive_stamps(self._socket.recvmsg(16, ANCILLARY_BYTES)[1])[0] == ABSENT:
+                    pass
+                return True
         return False
 
     def close(self) -> None:

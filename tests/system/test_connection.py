@@ -5,6 +5,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -97,11 +98,10 @@ class Ends:
 @pytest.fixture(scope="module", autouse=True)
 def stamping() -> Iterator[None]:
     """Keep the kernel's stamping on, as a run does."""
-    keeper = StampKeeper()
-    if not keeper.warm_up():
-        pytest.skip("this kernel does not stamp")
-    yield
-    keeper.close()
+    with closing(StampKeeper()) as keeper:
+        if not keeper.warm_up():
+            pytest.skip("this kernel does not stamp")
+        yield
 
 
 @pytest.fixture(params=["127.0.0.1", "::1"])
