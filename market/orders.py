@@ -85,53 +85,48 @@ class ExecutionReport(Struct, frozen=True, gc=False):
     exchange_ns: int | None = None
 
 
-class Order:
-    """One order of the trader, from its intent to its end.
+class Order(Struct, eq=False):
+    """One order of the trader, from its intent to its end; compared and hashed by identity.
 
     Attributes:
         ordinal: number of the order within the run, from 1; with the run it makes the client order id.
+        cl_ord_id: the client order id (FIX 11).
         cause: trace id of the message that made a strategy decide.
         strategy: the name of the strategy that owns it.
+        instrument: what it trades.
+        side: buy or sell.
+        order_type: market or limit.
+        qty_lots: how much was ordered.
         price_ticks: the limit, 0 for a market order.
-        cum_lots, leaves_lots: filled and still open; their sum is `qty_lots` until the order closes, then leaves is 0.
+        time_in_force: how long a limit order stands.
+        status: where it stands.
+        cum_lots: how much was filled.
         cum_tick_lots: sum of price × quantity over the fills; divided by `cum_lots` it is the average price in ticks.
+        order_id: the venue's own identifier, empty until it gave one.
+        reason: the venue's words when it ended the order.
     """
 
-    __slots__ = (
-        "_exec_ids", "cause", "cl_ord_id", "cum_lots", "cum_tick_lots", "instrument", "leaves_lots", "order_id",
-        "order_type", "ordinal", "price_ticks", "qty_lots", "reason", "side", "status", "strategy", "time_in_force",
-    )  # fmt: skip
+    ordinal: int
+    cl_ord_id: str
+    cause: int
+    strategy: str
+    instrument: Instrument
+    side: Side
+    order_type: OrderType
+    qty_lots: int
+    price_ticks: int
+    time_in_force: TimeInForce
+    status: OrderStatus = OrderStatus.PENDING_NEW
+    cum_lots: int = 0
+    cum_tick_lots: int = 0
+    order_id: str = ""
+    reason: str = ""
+    _exec_ids: set[str] | None = None  # made with the first fill
 
-    def __init__(  # noqa: PLR0913, PLR0917 - an order is its fields
-        self,
-        ordinal: int,
-        cl_ord_id: str,
-        cause: int,
-        strategy: str,
-        instrument: Instrument,
-        side: Side,
-        order_type: OrderType,
-        qty_lots: int,
-        price_ticks: int,
-        time_in_force: TimeInForce,
-    ) -> None:
-        self.ordinal = ordinal
-        self.cl_ord_id = cl_ord_id
-        self.cause = cause
-        self.strategy = strategy
-        self.instrument = instrument
-        self.side = side
-        self.order_type = order_type
-        self.qty_lots = qty_lots
-        self.price_ticks = price_ticks
-        self.time_in_force = time_in_force
-        self.status = OrderStatus.PENDING_NEW
-        self.leaves_lots = qty_lots
-        self.cum_lots = 0
-        self.cum_tick_lots = 0
-        self.order_id = ""
-        self.reason = ""
-        self._exec_ids: set[str] | None = None  # made with the first fill
+    @property
+    def leaves_lots(self) -> int:
+        """What may still be filled: with `cum_lots` it is `qty_lots` while the order is open, and 0 afterwards."""
+        return self.qty_lots - self.cum_lots if self.is_open else 0
 
     @property
     def is_open(self) -> bool:
@@ -169,7 +164,6 @@ class Order:
             return True
         self.status = report.status
         self.reason = report.reason
-        self.leaves_lots = 0
         return True
 
     def _fill(self, report: ExecutionReport) -> bool:
@@ -184,6 +178,5 @@ class Order:
         self.cum_lots = cum_lots
         self.cum_tick_lots += report.last_ticks * report.last_lots
         if self.is_open:
-            self.leaves_lots = self.qty_lots - cum_lots
-            self.status = OrderStatus.PARTIALLY_FILLED if self.leaves_lots else OrderStatus.FILLED
+            self.status = OrderStatus.FILLED if cum_lots == self.qty_lots else OrderStatus.PARTIALLY_FILLED
         return True
