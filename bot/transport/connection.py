@@ -96,7 +96,6 @@ class Connection:
         received_off, sent_off: bytes received and sent so far, which are the stream offsets of the next ones.
         written_ns, sent_ns: the clock just before and just after the last `send()`; `sent_ns` is ABSENT when it had to
             wait behind others.
-        unstamped_reads: reads that came without a kernel stamp though the kernel stamps.
     """
 
     def __init__(self, sock: socket.socket, poller: Poller, peer: str) -> None:
@@ -110,7 +109,6 @@ class Connection:
         self.sent_off = 0
         self.written_ns = 0
         self.sent_ns = 0
-        self.unstamped_reads = 0
         self.lost: str | None = None
         self._held: list[tuple[Sequence[tuple[Any, int]], int, int, int, int]] = []
         self._addresses = _addresses(sock, peer)
@@ -144,11 +142,6 @@ class Connection:
     def use_protocol(self, protocol: MessageProtocol) -> None:
         """Put a message protocol on top."""
         self._protocol = protocol
-
-    @property
-    def stream(self) -> ByteStream:
-        """The byte stream in use."""
-        return self._stream
 
     def addresses(self) -> dict[str, str]:
         """Return both ends as `address:port`."""
@@ -214,8 +207,6 @@ class Connection:
             self._lose("the peer closed the connection")
             return
         kernel_rx_ns, nic_rx_ns = stamps.receive_stamps(ancillary)
-        if kernel_rx_ns == ABSENT and self.stamped:
-            self.unstamped_reads += 1
         start_off = self.received_off
         self.received_off = end_off = start_off + size
         try:
