@@ -16,7 +16,7 @@ import structlog
 
 from bot.assembly import Parts
 from bot.config import Loaded
-from bot.errors import StartError, TraderError, TransportError
+from bot.errors import PaperOnly, StartError, TraderError, TransportError
 from bot.notices import Notices
 from bot.orders.gateway import Gateway
 from bot.recorder import Recorder
@@ -89,10 +89,8 @@ class Trader:
         try:
             self._recorder = recorder = Recorder(journal)
             self._parts = Parts(self._loaded, recorder, Dialer(poller, context, config.proxy))
-            await self._start()
-            await self._trade(stop)
-        except (TransportError, UnknownSymbol) as error:
-            raise StartError(str(error)) from error
+            if await self._start_unless(stop):
+                await self._trade(stop)
         finally:
             driver.stop()
             poller.close()
@@ -120,6 +118,25 @@ class Trader:
             except (OSError, ssl.SSLError) as error:
                 raise StartError(f"local.ca: {ca} cannot be used: {error}") from error
         return context
+
+    async def _start_unless(self, stop: asyncio.Event) -> bool:
+        """Start, unless asked to stop first; return whether it did."""
+        starting, stopping = asyncio.create_task(self._start()), asyncio.create_task(stop.wait())
+        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not starting.done():
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            self._recorder.write(RecordType.END, 0, time_ns(), {"reason": "asked to stop before it had started"})
+            return False
+        try:
+            starting.result()
+        except (TransportError, UnknownSymbol, StartError, PaperOnly) as error:
+            self._recorder.write(RecordType.END, 0, time_ns(), {"reason": f"could not start: {error}"})
+            if isinstance(error, StartError | PaperOnly):
+                raise
+            raise StartError(str(error)) from error
+        return True
 
     async def _start(self) -> None:
         prefix = order_prefix(self._start_ns)
