@@ -7,9 +7,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Real recorded traffic when it lies beside the checkout, the calibrated synthetic market when not.
-REPLAY ?= $(firstword $(wildcard ../shared/data/binance/spot_btcusdt_20240808.gz))
+# Recorded traffic where there is some, the calibrated synthetic market elsewhere: make demo REPLAY=FILE, or REPLAY= for none.
+WIRESTAMP_RECORDINGS ?= ../shared/data
+REPLAY ?= $(firstword $(wildcard $(WIRESTAMP_RECORDINGS)/binance/spot_btcusdt_20240808.gz))
 DEMO ?=
+
+# What is ours: a strategy that somebody tries out in this folder is not.
+CODE := bot journal market review sandbox strategies venues wirestamp benchmarks tests
 
 .PHONY: help install demo test check bench clean system-deps
 
@@ -36,8 +40,8 @@ test: $(VENV)/.installed  ## all tests; skips, with the reason, what needs absen
 	@$(BIN)/python -m pytest
 
 check: $(VENV)/.installed  ## lint, formatting, types, layers
-	@$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	@$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -38,7 +38,8 @@ MEMORY_TICKS = 2_000_000
 ENOUGH_ROWS = 1_000  # the feed has begun
 TIMEOUT_SECONDS = 300.0
 FIRST, LAST = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
-RECORDING = HERE.parents[1] / "shared" / "data" / "binance" / "spot_btcusdt_20240808.gz"
+RECORDINGS = Path(os.environ.get("WIRESTAMP_RECORDINGS", HERE.parents[1] / "shared" / "data"))
+RECORDING = RECORDINGS / "binance" / "spot_btcusdt_20240808.gz"
 
 
 class Failed(Exception):

@@ -213,12 +213,18 @@ def describe(error: Any, prefix: str = "") -> str:  # noqa: ANN401 - pydantic's 
         return f"{key}: is missing"
     if kind == "extra_forbidden":
         return f"{key}: is not a known key"
-    expected = context.get("expected") or error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    if kind == "string_pattern_mismatch":
-        expected = f"a text like {context['pattern']}"
+    said = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    expected = context.get("expected") or _EXPECTED.get(kind, said).format(**context)
     return f"{key}: was {_shown(error['input'])}, expected {expected}"
 
 
+_EXPECTED = {  # where pydantic's own words would not follow "expected"
+    "string_pattern_mismatch": "a text of the form {pattern}",
+    "path_type": "a path",
+    "too_short": "at least {min_length} of them",
+    "model_type": "a table",
+    "list_type": "an array",
+}
 _USER = re.compile(r"//[^/@]*@")
 
 
@@ -268,6 +274,11 @@ def _cross_faults(table: dict[str, Any]) -> list[str]:
     named = [entry.get("name") for entry in routes]
     labels = [(index, strategy.name or strategy.use.rpartition(":")[2]) for index, strategy in strategies]
     symbols = [(index, f"{symbol!r} of {feed.venue}") for index, feed in feeds for symbol in feed.symbols]
+    channels = [
+        f"feed[{index}].channels: {channel!r} is named twice"
+        for index, feed in feeds
+        for _, channel in _repeated(list(enumerate(feed.channels)))
+    ]
     allowed = ", ".join(map(repr, named)) or "a [[route]], but there is none"
     faults = [f"route[{at}].name: {name!r} is taken" for at, name in _repeated(list(enumerate(named)))]
     faults += [
@@ -280,6 +291,7 @@ def _cross_faults(table: dict[str, Any]) -> list[str]:
         for at, label in _repeated(labels)
     ]
     faults += [f"feed[{at}].symbols: {symbol} is subscribed already" for at, symbol in _repeated(symbols)]
+    faults += channels
     return faults + _endpoint_faults(table, feeds)
 
 

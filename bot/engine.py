@@ -28,6 +28,8 @@ from market.orders import ExecType, ExecutionReport, Order, TimeInForce
 from market.scale import ScaleError
 from venues.adapter import OrderEvent
 
+_ANYTHING = (Exception, SystemExit)  # a plug-in that calls sys.exit must not end the trader
+
 
 class Market:
     """What is known of one instrument's market."""
@@ -151,7 +153,7 @@ class Engine:
         self.on_snapshot_wanted: Callable[[SnapshotWanted], None] = _ignore
         self.on_status: Callable[[FeedStatus], None] = _ignore
         self.on_dropped: Callable[[Malformed], None] = _ignore
-        self.on_strategy_stopped: Callable[[Seat, Exception], None] = _ignore
+        self.on_strategy_stopped: Callable[[Seat, BaseException], None] = _ignore
         self._listeners: dict[str, list[tuple[Callable[..., None], Seat]]] = {}
         self._handlers: dict[type, Callable[[Any], None]] = {
             Trade: self._on_trade,
@@ -188,10 +190,10 @@ class Engine:
         for callback, seat in listeners:
             try:
                 callback(*arguments, seat)
-            except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; it is stopped and reported
+            except _ANYTHING as error:  # a plug-in may raise anything; it is stopped and reported
                 self._stop(seat, error)
 
-    def _stop(self, seat: Seat, error: Exception) -> None:
+    def _stop(self, seat: Seat, error: BaseException) -> None:
         seat.stopped = f"{type(error).__name__}: {error}"
         self._subscribe()
         self.on_strategy_stopped(seat, error)
@@ -283,7 +285,7 @@ class Engine:
         for callback, seat in self._trade_listeners:
             try:
                 callback(trade, seat)
-            except Exception as error:  # noqa: BLE001 - as in `_call`, which costs a call more
+            except _ANYTHING as error:  # as in `_call`, which costs a call more
                 self._stop(seat, error)
 
     def _on_quote(self, quote: Quote) -> None:

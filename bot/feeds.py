@@ -183,11 +183,12 @@ class FeedSession:
         events = self._feed.receive_snapshot(wanted.instrument, reply.body)
         engine.consume(events, trace, rest.read_ns)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the connections for good and end the tasks."""
         self._closing = True
         for task in self._tasks:
             task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._connection is not None:
             self._connection.close()
         if self._rest is not None:

@@ -52,7 +52,7 @@ class Notices:
                 excerpt=malformed.excerpt,
             )
 
-    def _on_strategy_stopped(self, seat: Seat, error: Exception) -> None:
+    def _on_strategy_stopped(self, seat: Seat, error: BaseException) -> None:
         payload = {"event": "raised", "strategy": seat.name, "error": seat.stopped}
         self._recorder.write(RecordType.STRATEGY, self._engine.trace, self._engine.now_ns, payload)
         log.error("strategy stopped: it raised; the feed goes on", strategy=seat.name, exc_info=error)

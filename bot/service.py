@@ -135,7 +135,9 @@ class Trader:
             self._recorder.write(RecordType.END, 0, time_ns(), {"reason": f"could not start: {error}"})
             if isinstance(error, StartError | PaperOnly):
                 raise
-            raise StartError(str(error)) from error
+            local = self._loaded.config.local
+            hint = f"; is `wirestamp sandbox` running at {local.url}?" if local is not None else ""
+            raise StartError(str(error) + (hint if isinstance(error, TransportError) else "")) from error
         return True
 
     async def _start(self) -> None:
@@ -247,7 +249,7 @@ class Trader:
             while engine.orders.unanswered() and asyncio.get_running_loop().time() < give_up:  # noqa: ASYNC110 - once a run
                 await asyncio.sleep(0.01)
             for session in self._parts.feeds:
-                session.close()
+                await session.close()
             for gateway in self._parts.gateways:
                 gateway.close()
             await asyncio.sleep(0.01)  # the losses are inputs too: let the loop hand them on

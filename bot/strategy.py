@@ -33,7 +33,7 @@ class Context(Protocol):
 
     @property
     def instruments(self) -> tuple[Instrument, ...]:
-        """The instruments of the strategy's feeds."""
+        """The instruments of all feeds of this trader."""
 
     def book(self, instrument: Instrument) -> OrderBook:
         """Return the instrument's order book; empty until it is synchronised."""
@@ -111,7 +111,7 @@ class Strategy:
         """Run once after the last message."""
 
     def save(self) -> dict[str, Any]:
-        """Return what `load` needs to go on, as JSON-able values."""
+        """Return what `load` needs to go on, as JSON-able values; restarts and swaps will ask for it."""
         return {}
 
     def load(self, state: dict[str, Any]) -> None:

@@ -88,8 +88,8 @@ class Scale:
         """
         if value is self._counted[0]:
             return self._counted[1]
-        if not value.is_finite():
-            raise ScaleError(f"expected a finite number, was {value}")
+        if not isinstance(value, Decimal) or not value.is_finite():
+            raise ScaleError(f"expected a finite Decimal, was {value!r}")
         count = self.parse(format(value, "f"))
         self._counted = (value, count)
         return count

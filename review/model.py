@@ -56,6 +56,7 @@ class StampReport(Struct, frozen=True):
     """How complete and how sound the trader's own stamps are.
 
     Attributes:
+        missing: the row logs that are not there at all.
         kernel_rx_own: market messages that own their kernel stamp.
         kernel_rx_shared: those whose stamp belongs to a later message of the same read.
         kernel_rx_absent: those without one.
@@ -67,6 +68,7 @@ class StampReport(Struct, frozen=True):
         suspended: messages that were not tested because they lie around a step.
     """
 
+    missing: list[str]
     kernel_rx_own: int
     kernel_rx_shared: int
     kernel_rx_absent: int
@@ -119,6 +121,8 @@ class Review(Struct, frozen=True):
         wire, clock: what a capture adds; there is none yet.
         cancels: cancel requests journalled.
         refused: intents that the trader itself refused.
+        outages: how often the connection of a feed or a route was lost.
+        outage_seconds: how long in all.
         unanswered: orders journalled that no report is about, whether or not their send is known to have happened.
         reasons: why things were dropped, rejected or refused, and what the gaps were: the commonest, with counts.
         stamps: how complete and sound the stamps are.
@@ -138,6 +142,8 @@ class Review(Struct, frozen=True):
     clock: None
     cancels: int
     refused: int
+    outages: int
+    outage_seconds: float
     unanswered: int
     reasons: dict[str, dict[str, int]]
     stamps: StampReport

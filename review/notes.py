@@ -14,12 +14,17 @@ _LOSSES = {
     "rejects": "orders were rejected by the venue",
     "refused": "intents were refused by the trader itself",
     "stopped": "a strategy was stopped",
+    "lost": "connections were lost",
 }
 
 
 def warnings(review: Review) -> Iterator[str]:
     """Yield what is wrong."""
-    stamps = review.stamps
+    yield from _of_the_run(review)
+    yield from _of_the_stamps(review)
+
+
+def _of_the_run(review: Review) -> Iterator[str]:
     if review.run.ended is None:
         yield "the run has no end: it was killed, or it still runs; counted to its last committed record"
     if not review.run.complete:
@@ -27,10 +32,18 @@ def warnings(review: Review) -> Iterator[str]:
     for name, words in _LOSSES.items():
         if reasons := review.reasons[name]:
             yield f"{words}: " + "; ".join(f"{reason or 'no reason'} ({n:,} ×)" for reason, n in reasons.items())
-    if (unsent := review.orders - stamps.orders_sent) > 0:
-        yield f"orders journalled and not seen to be sent: {count_text(unsent)}; the connection or the trader ended"
+    if review.outages:
+        yield f"feeds and routes were down for {review.outage_seconds:,.1f} s in all; what came meanwhile was not seen"
     if review.unanswered:
         yield f"orders without an answer: {count_text(review.unanswered)}; what became of them is unknown"
+
+
+def _of_the_stamps(review: Review) -> Iterator[str]:
+    stamps = review.stamps
+    if stamps.missing:
+        yield f"files are missing: the logs {', '.join(stamps.missing)}; their stamps could not be counted"
+    elif (unsent := review.orders - stamps.orders_sent) > 0:
+        yield f"orders journalled and not seen to be sent: {count_text(unsent)}; the connection or the trader ended"
     if missing := stamps.orders_sent - stamps.kernel_tx:
         yield f"orders sent without a kernel_tx stamp: {count_text(missing)} of {count_text(stamps.orders_sent)}"
     if stamps.violations:
@@ -55,10 +68,12 @@ def remarks(review: Review) -> Iterator[str]:
     if stamps.kernel_rx_absent:
         text += f"; {count_text(stamps.kernel_rx_absent)} have none"
     yield text
+    if review.orders:
+        yield "the way in is of all messages, the way out of those that became orders: the medians need not add up"
     exchange = hops["exchange_to_kernel_rx"]
     if exchange is not None:
         ahead = "; below zero: the venue's clock is ahead of this one" if exchange.p50_ns < 0 else ""
-        yield f"exchange → kernel_rx subtracts the clocks of two machines: latency and clock error in one{ahead}"
+        yield f"exchange → kernel_rx subtracts two clocks, the venue's and ours: latency and clock error in one{ahead}"
     if hops["written_to_reply_read"] is not None and hops["written_to_reply_kernel_rx"] is None:
         yield "no first answer to an order owns its kernel stamp: the venue sends several messages at once"
     if review.wire is None:

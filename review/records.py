@@ -47,6 +47,8 @@ class _Connection(Struct):
     event: str
     role: str
     index: int = -1
+    name: str = ""
+    reason: str = ""
 
 
 class _Intent(Struct):
@@ -102,7 +104,9 @@ class RunRecords:
         strategies: their names.
         placed, answered: ordinals of the orders journalled, and of those that a report is about.
         cancels, fills, rejects, gaps, dropped, refused: counts.
-        reasons: why, by count, under the names `gaps`, `dropped`, `rejects`, `refused`, `stopped` (strategies).
+        outages: how often a connection of a feed or a route was lost, and for how long in all, ns.
+        reasons: why, by count, under the names `gaps`, `dropped`, `rejects`, `refused`, `stopped` (strategies), `lost`
+            (connections).
         clock: pairs of CLOCK_REALTIME and CLOCK_MONOTONIC, ns, in order.
         ended: the reason in the run's last record, None when there is no such record.
     """
@@ -119,8 +123,11 @@ class RunRecords:
         self.answered: set[int] = set()
         self.cancels = self.fills = self.rejects = self.gaps = self.dropped = self.refused = 0
         self.reasons: dict[str, Counter[str]] = {
-            name: Counter() for name in ("gaps", "dropped", "rejects", "refused", "stopped")
+            name: Counter() for name in ("gaps", "dropped", "rejects", "refused", "stopped", "lost")
         }
+        self.outages = 0
+        self._down_since: dict[str, int] = {}
+        self._down_ns = 0
         self.clock: list[tuple[int, int]] = []
         self.ended: str | None = None
         self._trades: TradeCounter | None = None
@@ -137,6 +144,12 @@ class RunRecords:
             RecordType.DROPPED: self._on_dropped,
             RecordType.END: self._on_end,
         }
+
+    @property
+    def outage_ns(self) -> int:
+        """How long connections were lost in all, up to the last record where they did not come back."""
+        last_ns = self.last_ns or 0
+        return self._down_ns + sum(max(last_ns - since_ns, 0) for since_ns in self._down_since.values())
 
     @property
     def trades(self) -> int | None:
@@ -174,6 +187,13 @@ class RunRecords:
         news = _decode_connection(record.payload)
         if self._trades is not None and news.event == "open" and news.role == "feed":
             self._trades.connected(record.conn, news.index)
+        who = f"route {news.name}" if news.role == "route" else f"feed {news.index + 1}"
+        if news.event == "lost":
+            self.outages += 1
+            self.reasons["lost"][f"{who}: {news.reason}"] += 1
+            self._down_since[who] = record.time_ns
+        elif news.event == ("ready" if news.role == "route" else "open"):
+            self._down_ns += record.time_ns - self._down_since.pop(who, record.time_ns)
 
     def _on_inbound(self, record: Record) -> None:
         if self._trades is not None:

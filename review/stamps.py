@@ -8,7 +8,7 @@ stream offset of the message's last byte; a reply names its order's ordinal.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +27,15 @@ _TX_HOPS = {"kernel_sched": TxEvent.SCHED, "kernel_tx": TxEvent.DRIVER, "kernel_
 
 @dataclass(frozen=True, slots=True)
 class RowLogs:
-    """A run's rows (`journal.layout.RECEIVED`, `SENT`, `TRANSMITTED`), in the order in which they were written."""
+    """A run's rows (`journal.layout.RECEIVED`, `SENT`, `TRANSMITTED`), in the order in which they were written.
+
+    `missing` names the logs of which there is no file.
+    """
 
     received: Rows
     sent: Rows
     transmitted: Rows
+    missing: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +58,20 @@ class Stamps:
 
 
 def read_row_logs(run: Path) -> RowLogs:
-    """Read a run's row logs; one that is not there is empty: a trader may be killed before it has made them.
+    """Read a run's row logs; one that is not there is empty and named.
 
     Raises:
         Corrupt: a committed row is not what was written.
     """
-    return RowLogs(*(_read_log(run, log) for log in ("received", "sent", "transmitted")))
-
-
-def _read_log(run: Path, log: str) -> Rows:
-    empty: Rows = np.empty(0, ROW_LOGS[log])
-    try:
-        return np.concatenate([empty, *read_rows(run, log)])
-    except NoJournal:
-        return empty
+    found: dict[str, Rows] = {}
+    missing: list[str] = []
+    for log in ("received", "sent", "transmitted"):
+        found[log] = np.empty(0, ROW_LOGS[log])
+        try:
+            found[log] = np.concatenate([found[log], *read_rows(run, log)])
+        except NoJournal:
+            missing.append(log)
+    return RowLogs(**found, missing=missing)
 
 
 def received_stamps(received: Rows) -> Stamps:

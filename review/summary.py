@@ -11,7 +11,7 @@ from review.hops import distribution, durations, hop_distributions
 from review.model import Review, RunHeader, StampReport, TickToTrade
 from review.order_checks import NAMED, check_received, check_sent, clock_steps
 from review.records import RunRecords, read_run_records
-from review.stamps import Stamps, caused_by_market, is_order, read_row_logs, received_stamps, sent_stamps
+from review.stamps import RowLogs, Stamps, caused_by_market, is_order, read_row_logs, received_stamps, sent_stamps
 
 _REASONS_KEPT = 5
 
@@ -50,19 +50,22 @@ def summarise(run: Path) -> Review:
         clock=None,
         cancels=records.cancels,
         refused=records.refused,
+        outages=records.outages,
+        outage_seconds=records.outage_ns / 1e9,
         unanswered=len(records.placed - records.answered),
         reasons={name: dict(count.most_common(_REASONS_KEPT)) for name, count in records.reasons.items()},
-        stamps=_stamp_report(records, logs.received, market, way_out, orders),
+        stamps=_stamp_report(records, logs, market, way_out, orders),
         run=_header(run, records),
     )
 
 
-def _stamp_report(records: RunRecords, received: Rows, market: Rows, way_out: Stamps, orders: Stamps) -> StampReport:
+def _stamp_report(records: RunRecords, logs: RowLogs, market: Rows, way_out: Stamps, orders: Stamps) -> StampReport:
     steps = clock_steps(records.clock)
-    checks = (check_received(received, steps), check_sent(way_out, steps))
+    checks = (check_received(logs.received, steps), check_sent(way_out, steps))
     stamped = market["kernel_rx"] != ABSENT
     shared = stamped & ((market["flags"] & StampFlag.RX_SHARED) != 0)
     return StampReport(
+        missing=logs.missing,
         kernel_rx_own=int(np.count_nonzero(stamped & ~shared)),
         kernel_rx_shared=int(np.count_nonzero(shared)),
         kernel_rx_absent=int(np.count_nonzero(~stamped)),

@@ -68,12 +68,14 @@ def _counts(review: Review) -> Iterator[Text]:
     yield Text(" · ".join(f"{count_text(count)} {name}" for name, count in done.items()), "bold")
     lost = {
         "gap" if review.gaps == 1 else "gaps": review.gaps,
+        "outage" if review.outages == 1 else "outages": review.outages,
         "dropped": review.dropped,
         "rejected": review.rejects,
         "refused": review.refused,
         "unanswered": review.unanswered,
-        "out of order": review.stamps.order_violations,
     }
+    if review.stamps.order_violations:
+        lost["out of order"] = review.stamps.order_violations
     yield Text(" · ").join(
         Text(f"{count_text(count)} {name}", "bold red" if count else "green") for name, count in lost.items()
     )

@@ -4,6 +4,8 @@ The journal keeps bytes, not events, and a trader that was killed leaves no coun
 a feed that is subscribed to trades alone: it keeps no book, so any part of a run can be counted by itself.
 """
 
+from http import HTTPStatus
+
 import msgspec
 from msgspec import Struct
 
@@ -57,7 +59,9 @@ class TradeCounter:
         """
         head, _, body = payload.partition(b"\n")
         asked = _decode_purpose(head)
-        if asked.purpose == "instrument":
+        if (
+            asked.purpose == "instrument" and asked.status == HTTPStatus.OK
+        ):  # else the run's end says why it never began
             venue = VENUES[self._tables[asked.feed].venue]
             instrument = venue.parse_instrument(asked.name, asked.number, asked.status, body)
             self._instruments[asked.feed].append(instrument)

@@ -83,7 +83,7 @@ class BinanceRecording:
 
     Raises:
         OptionsError: no file is named.
-        RecordingError: a file cannot be opened, or one of the first lines of the first is damaged.
+        RecordingError: a file cannot be opened or is empty, or one of the first lines of the first is damaged.
     """
 
     def __init__(self, paths: Sequence[Path], instrument: Instrument) -> None:
@@ -95,8 +95,9 @@ class BinanceRecording:
         self._price = lru_cache(REMEMBERED_NUMBERS)(instrument.price.parse)
         self._qty = lru_cache(REMEMBERED_NUMBERS)(instrument.qty.parse)
         self._skew_us = 0
-        for path in self._paths[1:]:
-            next(read_lines(path), None)
+        for path in self._paths:
+            if next(read_lines(path), None) is None:
+                raise RecordingError(path, 1, "expected recorded messages: the file is empty")
         self.seed = self._scan_head()
 
     def __iter__(self) -> Iterator[Publication | Reset]:

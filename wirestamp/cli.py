@@ -4,8 +4,10 @@ Exit status: 0 done, 2 bad usage or configuration, 3 could not start, 4 a check 
 else.
 """
 
+import io
 import os
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +15,6 @@ import typer
 
 app = typer.Typer(
     name="wirestamp",
-    help="A crypto paper-trading bot that proves its own latency. Orders go to test venues only.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -23,8 +24,24 @@ app = typer.Typer(
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration, a TOML file.")]
 
 
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
+    if wanted:
+        print(f"wirestamp {version('wirestamp')}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def wirestamp(
+    *, version_wanted: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False
+) -> None:
+    """A crypto paper-trading bot that proves its own latency. Orders go to test venues only."""
+
+
 def main() -> None:
     """Run the command; the console script's entry point."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show "→" shows "?"
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start idle threads, and nothing here multiplies
     app()
 
@@ -49,7 +66,13 @@ def demo(
 ) -> None:
     """Run a local exchange and a trader over TLS, then show where every microsecond went."""
     from wirestamp.demo import DemoOptions, run_demo
+    from wirestamp.serving import speed_factor
 
+    if speed is not None:
+        try:
+            speed_factor(speed)
+        except ValueError as error:
+            raise fail(error, 2) from error
     options = DemoOptions(
         data=data,
         replay=replay or [],
@@ -71,7 +94,8 @@ def check(config: ConfigFile) -> None:
         loaded = load(config)
     except ConfigurationError as error:
         raise fail(error, 2) from error
-    print(f"{config}: sound, {len(loaded.config.feed)} feed(s), {len(loaded.strategies)} strategy(ies)")  # noqa: T201
+    names = ", ".join(name for name, _, _ in loaded.strategies) or "none"
+    print(f"{config}: sound; feeds: {len(loaded.config.feed)}, strategies: {names}")  # noqa: T201
 
 
 @app.command(epilog="Example: wirestamp run -c trader.toml")
@@ -86,13 +110,15 @@ def run(config: ConfigFile) -> None:
 def sandbox(
     data: Annotated[Path, typer.Option(metavar="DIR", help="Its certificate and its accounts.")] = Path("sandbox-data"),
     host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port, 0 for any free one.")] = 9443,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port, 0 for any free one.")] = 9443,
     replay: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A recording to play; again for one that follows.")
     ] = None,
     speed: Annotated[str, typer.Option(help="1, 10, any factor, or max.")] = "1",
     seed: Annotated[int, typer.Option(help="The synthetic market's random seed.")] = 1,
-    rate: Annotated[float, typer.Option(help="The synthetic market's rate, as a factor of the recorded.")] = 1.0,
+    rate: Annotated[
+        float, typer.Option(min=0.001, help="The synthetic market's rate, as a factor of the recorded.")
+    ] = 1.0,
     *,
     plain: Annotated[bool, typer.Option("--plain", help="No TLS.")] = False,
 ) -> None:

@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -101,12 +102,15 @@ def run_demo(options: DemoOptions) -> int:
         The exit status: 0 done, 3 when a part could not start, 1 when one failed on the way.
     """
     console = Console(stderr=True, highlight=False)
-    options.data.mkdir(parents=True, exist_ok=True)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the processes that were started end with us
+        signal.signal(number, _interrupts.take)
     try:
+        options.data.mkdir(parents=True, exist_ok=True)
         with _sandbox(options) as exchange:
+            before = exchange.status()
             _introduce(console, options, exchange)
             with _trader(options, exchange) as trader:
-                _watch(console, options, exchange, trader)
+                _watch(console, options, exchange, trader, before)
                 _let_it_read(options.data / _NAME, exchange)
             status = exchange.status()
     except DemoError as error:
@@ -114,19 +118,53 @@ def run_demo(options: DemoOptions) -> int:
         if error.status == 1:
             console.print(f"What the trader saw until then is kept: wirestamp review {options.data / _NAME}")
         return error.status
+    except OSError as error:
+        print(f"wirestamp demo: {error}", file=sys.stderr)  # noqa: T201
+        return 3
     except KeyboardInterrupt:
-        console.print("stopped")
+        console.print(f"stopped; what the trader saw until then is kept: wirestamp review {options.data / _NAME}")
         return 1
+    sent, orders, fills = (status[name] - before[name] for name in ("sent", "orders", "fills"))
     console.print(
-        f"The exchange sent {status['sent']:,} messages, took {status['orders']:,} orders "
-        f"and filled them {status['fills']:,} times. This is what the trader's journal says:\n"
+        f"The exchange sent {sent:,} messages, took {orders:,} orders and filled them {fills:,} times. "
+        "This is what the trader's journal says:\n"
     )
     return review_run(options.data / _NAME, as_json=options.as_json)
 
 
+class _Interrupts:
+    """Turns signals into KeyboardInterrupt, but not while a process is being started or ended."""
+
+    def __init__(self) -> None:
+        self._held = self._pending = False
+
+    def take(self, _number: int, _frame: FrameType | None) -> None:
+        """Handle a signal."""
+        if not self._held:
+            raise KeyboardInterrupt
+        self._pending = True
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Let signals wait until the block is done."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        if self._pending:
+            self._pending = False
+            raise KeyboardInterrupt
+
+
+_interrupts = _Interrupts()
+
+
 def _introduce(console: Console, options: DemoOptions, exchange: "_Exchange") -> None:
     what = ", ".join(path.name for path in options.replay) or "a synthetic market calibrated from recordings"
-    factor = "as fast as it can be read" if options.speed == "max" else f"at {options.speed} times its speed"
+    factor = {"max": "as fast as it can be read", "1": "at its own speed"}.get(
+        options.speed, f"at {options.speed} times its speed"
+    )
     console.print(f"A local exchange at {exchange.url} plays {what}, {factor};")
     console.print(
         "a trader in a process of its own follows it, decides by trade volume, and sends paper orders back.\n"
@@ -188,26 +226,39 @@ def _process(name: str, arguments: list[str], data: Path) -> Iterator["subproces
         "WIRESTAMP_BINANCE_LOCAL_SECRET": "sandbox",
         **{key: value for key, value in os.environ.items() if key != "STATE_DIRECTORY"},
     }
-    with (data / f"{name}.log").open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-m", "wirestamp", *arguments],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True, env=environment,
-            start_new_session=True,  # Ctrl-C reaches us alone, and we end it in order
-        )  # fmt: skip
+    process: subprocess.Popen[str] | None = None
     try:
+        with (data / f"{name}.log").open("w", encoding="utf-8") as log, _interrupts.hold():
+            process = subprocess.Popen(  # noqa: S603 - our own command
+                [sys.executable, "-m", "wirestamp", *arguments],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True, env=environment,
+                start_new_session=True,  # Ctrl-C reaches us alone, and we end it in order
+            )  # fmt: skip
         yield process
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+        if process is not None:
+            with _interrupts.hold():
+                _end(process)
 
 
-def _watch(console: Console, options: DemoOptions, exchange: _Exchange, trader: "subprocess.Popen[str]") -> None:
+def _end(process: "subprocess.Popen[str]") -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(_STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+def _watch(
+    console: Console,
+    options: DemoOptions,
+    exchange: _Exchange,
+    trader: "subprocess.Popen[str]",
+    before: dict[str, Any],
+) -> None:
     """Show what happens until it is over."""
     seconds = options.seconds if options.seconds is not None or options.replay else SYNTHETIC_SECONDS
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
@@ -229,7 +280,8 @@ def _watch(console: Console, options: DemoOptions, exchange: _Exchange, trader: 
                     f"the trader does not subscribe: {_last_words(options.data / 'trader.log')}",
                     3 if began is None else 1,
                 )
-            text = f"{status['sent']:>9,} messages  {status['orders']:>6,} orders  {status['fills']:>6,} fills"
+            sent, orders, fills = (status[name] - before[name] for name in ("sent", "orders", "fills"))
+            text = f"{sent:>9,} messages  {orders:>6,} orders  {fills:>6,} fills"
             progress.update(bar, description=text, completed=now - (began or now))
             if began is not None and (status["finished"] or (seconds is not None and now - began >= seconds)):
                 return

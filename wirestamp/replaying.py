@@ -8,7 +8,7 @@ from rich.console import Console
 from bot.errors import TraderError
 from bot.orders.records import Intent
 from bot.replay import Difference, replay
-from journal.errors import Corrupt, JournalError
+from journal.errors import Corrupt, JournalError, NoJournal
 from journal.runs import find_run
 
 _SHOWN = 5
@@ -21,7 +21,8 @@ def replay_run(directory: Path) -> int:
         directory: a run, or a folder of runs, then its latest.
 
     Returns:
-        The exit status: 0 when the intents are the same, 4 when they are not or the journal is corrupt, 1 else.
+        The exit status: 0 when the intents are the same, 4 when they are not or the journal is corrupt, 2 when there is
+        no journal, 1 else.
     """
     console = Console(highlight=False)
     try:
@@ -29,7 +30,9 @@ def replay_run(directory: Path) -> int:
         outcome = replay(run)
     except Corrupt as error:
         return _fail(error, 4)
-    except (JournalError, TraderError) as error:
+    except NoJournal as error:
+        return _fail(error, 2)
+    except (JournalError, TraderError, OSError) as error:
         return _fail(error, 1)
     console.print(f"{run.name}: {outcome.inputs:,} inputs consumed again")
     for difference in outcome.differences[:_SHOWN]:

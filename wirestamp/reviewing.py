@@ -21,7 +21,8 @@ def review_run(directory: Path, *, as_json: bool) -> int:
         as_json: print one JSON object instead of a table.
 
     Returns:
-        The exit status: 0 done, 2 when there is no journal, 4 when what is there is not what was written.
+        The exit status: 0 done, 2 when there is no journal, 4 when what is there is not what was written,
+        1 when it cannot be read.
     """
     try:
         run = find_run(directory)
@@ -31,6 +32,8 @@ def review_run(directory: Path, *, as_json: bool) -> int:
         return _fail(error, 2)
     except (Corrupt, Unreadable) as error:
         return _fail(error, 4)
+    except OSError as error:
+        return _fail(error, 1)
     if as_json:
         sys.stdout.write(msgspec.json.encode(review).decode() + "\n")
     else:

@@ -19,6 +19,21 @@ from sandbox.server import serve
 _ACCOUNT = "WIRESTAMP_BINANCE_LOCAL"
 
 
+def speed_factor(speed: str) -> float:
+    """Return what `--speed` means: a factor, infinite for `max`.
+
+    Raises:
+        ValueError: it is neither a positive number nor `max`.
+    """
+    try:
+        factor = math.inf if speed == "max" else float(speed)
+    except ValueError:
+        factor = 0
+    if not factor > 0:
+        raise ValueError(f"--speed: was {speed!r}, expected a number above 0, or max")
+    return factor
+
+
 def sandbox_options(
     data: Path,
     host: str = "127.0.0.1",
@@ -45,12 +60,7 @@ def sandbox_options(
     Raises:
         ValueError: the speed is neither a positive number nor `max`.
     """
-    try:
-        factor = math.inf if speed == "max" else float(speed)
-    except ValueError:
-        factor = 0
-    if not factor > 0:
-        raise ValueError(f"--speed: was {speed!r}, expected a number above 0, or max")
+    factor = speed_factor(speed)
     account = (os.environ.get(f"{_ACCOUNT}_KEY", "sandbox"), os.environ.get(f"{_ACCOUNT}_SECRET", "sandbox"))
     return SandboxOptions(
         data_dir=data,
@@ -97,3 +107,7 @@ async def _until_signal(options: SandboxOptions) -> None:
 def _say(listening: Listening) -> None:
     ca = str(listening.ca_file) if listening.ca_file is not None else None
     print(msgspec.json.encode({"url": listening.http_url, "ca": ca}).decode(), flush=True)  # noqa: T201
+    if sys.stderr.isatty():
+        print(  # noqa: T201
+            "A Binance spot of your own; its market moves while somebody listens. Ctrl-C ends it.", file=sys.stderr
+        )

@@ -94,14 +94,14 @@ def test_five_faults_are_named_at_once(tmp_path: Path) -> None:
     ("change", "fault"),
     [
         (('name = "btc-modulo"\n', ""), "trader.name: is missing"),
-        (('name = "btc-modulo"', 'name = "../other"'), "trader.name: was '../other', expected a text like"),
+        (('name = "btc-modulo"', 'name = "../other"'), "trader.name: was '../other', expected a text of the form"),
         (('name = "btc-modulo"', "name = 7"), "trader.name: was 7, expected a valid string"),
         (("[trader]", "[bot]\n[trader]"), "bot: is not a known key"),
         (('venue = "binance"', 'venue = "binanec"'), "feed[0].venue: was 'binanec', expected 'binance'"),
-        (('["BTC-USDT"]', '["btcusdt"]'), "feed[0].symbols[0]: was 'btcusdt', expected a text like"),
+        (('["BTC-USDT"]', '["btcusdt"]'), "feed[0].symbols[0]: was 'btcusdt', expected a text of the form"),
         (('["BTC-USDT"]', "[]"), "feed[0].symbols: was [], expected"),
         (('["BTC-USDT"]', '["BTC-USDT", "BTC-USDT"]'), "feed[0].symbols: 'BTC-USDT' of binance is subscribed already"),
-        (('["trade", "book"]', '"trade"'), "feed[0].channels: was 'trade', expected a valid list"),
+        (('["trade", "book"]', '"trade"'), "feed[0].channels: was 'trade', expected an array"),
         (
             ('"production"', '"mainnet"'),
             "feed[0].environment: was 'mainnet', expected 'production', 'testnet' or 'local'",

@@ -222,7 +222,7 @@ async def test_a_venue_that_cannot_be_reached_is_tried_again(parts: Parts) -> No
 async def test_a_feed_that_is_closed_stays_closed(parts: Parts) -> None:
     """It is no input: the engine has stopped listening."""
     await parts.connection()
-    parts.session.close()
+    await parts.session.close()
     for _ in range(20):
         await asyncio.sleep(0)
     assert (["open", "closed"], 0, 1) == (parts.events(), parts.engine.trace, len(parts.venue.dialled))

@@ -8,6 +8,7 @@ import pytest
 from journal.errors import Corrupt, NoJournal
 from journal.layout import PAGE_BYTES, RecordType
 from review.records import Unreadable, read_run_records
+from review.summary import summarise
 
 # What conftest makes, and test folders are not packages to import it from:
 RunWriter = Any
@@ -26,6 +27,7 @@ def test_every_kind_of_record_is_counted(ended_run: Path) -> None:
         "rejects": {"Filter failure: LOT_SIZE (-1013)": 1},
         "refused": {"halted": 1},
         "stopped": {"s raised KeyError: 1": 1},
+        "lost": {},
     } == found.reasons
 
 
@@ -100,3 +102,29 @@ def test_a_folder_without_a_journal_is_said(tmp_path: Path) -> None:
     """It is not a run of nothing."""
     with pytest.raises(NoJournal):
         read_run_records(tmp_path)
+
+
+def test_outages_are_counted_and_timed(writer: RunWriter) -> None:
+    """A route that came back after 0.5 s, a feed that did not, 1.5 s before the end."""
+    writer.begin()
+    second = 1_000_000_000
+    for event, role, at_ns in (
+        ("lost", "route", second // 4),
+        ("open", "route", second // 2),
+        ("lost", "feed", second // 2),
+        ("ready", "route", 3 * second // 4),
+    ):
+        about = {"event": event, "role": role, "name": "main", "index": 0, "reason": "gone"}
+        writer.record(RecordType.CONNECTION, about, at_ns=at_ns)
+    found = read_run_records(writer.end())
+    assert (2, 2 * second) == (found.outages, found.outage_ns)
+    assert {"route main: gone": 1, "feed 1: gone": 1} == found.reasons["lost"]
+
+
+def test_a_missing_log_is_named(writer: RunWriter) -> None:
+    """It is not the same as a log without rows."""
+    writer.begin().message()
+    run = writer.end()
+    for file in run.glob("sent-*"):
+        file.unlink()
+    assert ["sent"] == summarise(run).stamps.missing

@@ -63,7 +63,7 @@ def test_counts_and_losses_are_in_words(review: Review) -> None:
     """Right under the header."""
     lines = shown(review, 80)
     assert line_of(lines, "4 messages").startswith("4 messages (3 trades) · 2 orders · 2 fills")
-    assert "1 gap · 1 dropped · 1 rejected · 1 refused · 0 unanswered · 0 out of order" in lines
+    assert "1 gap · 0 outages · 1 dropped · 1 rejected · 1 refused · 0 unanswered" in lines
 
 
 def test_tick_to_trade_is_the_headline(review: Review) -> None:

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 WIRESTAMP = [sys.executable, "-m", "wirestamp"]
 
 
@@ -48,15 +50,16 @@ def test_truncated_recording(tmp_path: Path, spot_recording: Path) -> None:
     assert json.loads(review.stdout)["messages"] > 1000
 
 
-def test_interrupted(tmp_path: Path) -> None:
-    """Ctrl-C ends both processes; neither is left behind."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted(number: signal.Signals, tmp_path: Path) -> None:
+    """Ctrl-C, a kill or a closed terminal, just as the second process begins: neither is left behind."""
     process = subprocess.Popen(
         [*WIRESTAMP, "demo", "--data", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     give_up = time.monotonic() + 30
     while len(started := children(process)) < 2 and time.monotonic() < give_up:
         pass
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     process.communicate(timeout=30)
     assert 2 == len(started)
     assert not any(Path(f"/proc/{pid}").exists() and _is_ours(pid) for pid in started)
