@@ -116,7 +116,8 @@ class Trader:
             try:
                 context.load_verify_locations(ca)
             except (OSError, ssl.SSLError) as error:
-                raise StartError(f"local.ca: {ca} cannot be used: {error}") from error
+                reason = error.strerror or str(error)
+                raise StartError(f"local.ca: {ca}: {reason}; `wirestamp sandbox` makes one when it starts") from error
         return context
 
     async def _start_unless(self, stop: asyncio.Event) -> bool:

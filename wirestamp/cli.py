@@ -43,7 +43,10 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start idle threads, and nothing here multiplies
-    app()
+    try:
+        app()
+    except KeyboardInterrupt:  # before or after a command that has its own way of ending
+        sys.exit(1)
 
 
 def fail(message: object, status: int) -> typer.Exit:
