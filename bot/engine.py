@@ -28,6 +28,7 @@ from market.orders import ExecType, ExecutionReport, Order, TimeInForce
 from market.scale import ScaleError
 from venues.adapter import OrderEvent
 
+_BUY, _SELL = Side.BUY, Side.SELL  # bound once, as in venues/binance.py
 _ANYTHING = (Exception, SystemExit)  # a plug-in that calls sys.exit must not end the trader
 
 
@@ -87,7 +88,7 @@ class Seat:
         time_in_force: TimeInForce = TimeInForce.GTC,
     ) -> Order | None:
         """Send a buy order at once."""
-        return self._order(instrument, Side.BUY, quantity, limit_ticks, time_in_force)
+        return self._order(instrument, _BUY, quantity, limit_ticks, time_in_force)
 
     def sell(
         self,
@@ -97,7 +98,7 @@ class Seat:
         time_in_force: TimeInForce = TimeInForce.GTC,
     ) -> Order | None:
         """Send a sell order at once."""
-        return self._order(instrument, Side.SELL, quantity, limit_ticks, time_in_force)
+        return self._order(instrument, _SELL, quantity, limit_ticks, time_in_force)
 
     def _order(
         self, instrument: Instrument, side: Side, quantity: Decimal, limit_ticks: int, time_in_force: TimeInForce
@@ -123,7 +124,7 @@ class Seat:
 
     def filled(self, order: Order, lots: int) -> None:
         """Count a fill of one of this strategy's orders."""
-        self._positions[order.instrument] += lots if order.side is Side.BUY else -lots
+        self._positions[order.instrument] += lots if order.side is _BUY else -lots
 
 
 class Engine:

@@ -37,6 +37,10 @@ NAME = "binance"
 SNAPSHOT_LEVELS = 5000
 
 _STREAMS = {"trade": "trade", "book": "depth@100ms", "quote": "bookTicker"}
+_BUY, _SELL = (
+    Side.BUY,
+    Side.SELL,
+)  # bound once: Python 3.11 looks an enum's member up through a property written in Python (benchmarks/hot_path.py)
 _PREFIX = len(b'{"stream":"')
 _MAX_BUFFERED = 20_000  # updates kept while a snapshot is under way, half an hour of them
 
@@ -143,7 +147,7 @@ class BinanceFeed:
                 instrument,
                 instrument.price.parse(data.price),
                 instrument.qty.parse(data.quantity),
-                Side.SELL if data.buyer_is_maker else Side.BUY,
+                _SELL if data.buyer_is_maker else _BUY,
                 data.trade_id,
                 exchange_ns,
             ),

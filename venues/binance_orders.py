@@ -20,6 +20,7 @@ from venues.adapter import Credentials, OrderEvent, SessionEvent
 from venues.binance_time import Time, to_ns
 
 RECV_WINDOW_MS = 5000
+_MARKET = OrderType.MARKET  # bound once, as in binance.py
 _SUBSCRIBE_ID = "user-data"
 _CANCEL_PREFIX = "cancel-"
 _SIGNATURE_HEX = 64
@@ -155,7 +156,7 @@ class BinanceOrderEntry:
         """Return the request `order.place`."""
         cl_ord_id, quantity = order.cl_ord_id, order.instrument.qty.text(order.qty_lots)
         signed_side, quoted_side = self._sides[order.instrument, order.side]
-        if order.order_type is OrderType.MARKET:
+        if order.order_type is _MARKET:
             signed_price = quoted_price = signed_tif = quoted_tif = ""
             kind = "MARKET"
         else:

@@ -26,6 +26,12 @@ from venues.endpoints import is_local_address, refusal
 
 log = structlog.get_logger("trader")
 
+# plain integers, bound once, as in venues/binance.py
+_RECORD_ORDER, _RECORD_OUTBOUND, _RECORD_INBOUND = (
+    int(each) for each in (RecordType.ORDER, RecordType.OUTBOUND, RecordType.INBOUND)
+)
+_KIND_ORDER, _FLAG_RX_SHARED = int(MessageKind.ORDER), int(StampFlag.RX_SHARED)
+
 
 class Gateway:
     """One route's connection (see `bot.orders.manager.Route`).
@@ -139,7 +145,7 @@ class Gateway:
         encoded_ns = time_ns()
         cause = order.cause
         self._recorder.record(
-            RecordType.ORDER, cause, encoded_ns, self._number, encode(intent_of(order, "place", cause))
+            _RECORD_ORDER, cause, encoded_ns, self._number, encode(intent_of(order, "place", cause))
         )  # fmt: skip
         self._transmit(order, cause, request, decided_ns, encoded_ns)
 
@@ -149,7 +155,7 @@ class Gateway:
         request = self._entry.cancel(order, decided_ns // 1_000_000)
         encoded_ns = time_ns()
         self._recorder.record(
-            RecordType.ORDER, cause, encoded_ns, self._number, encode(intent_of(order, "cancel", cause))
+            _RECORD_ORDER, cause, encoded_ns, self._number, encode(intent_of(order, "cancel", cause))
         )  # fmt: skip
         self._transmit(order, cause, request, decided_ns, encoded_ns)
 
@@ -160,10 +166,10 @@ class Gateway:
             return
         connection, recorder = self._connection, self._recorder
         recorder.sent(
-            cause, off, order.ordinal, self._number, order.instrument.id, len(request), MessageKind.ORDER, 0,
+            cause, off, order.ordinal, self._number, order.instrument.id, len(request), _KIND_ORDER, 0,
             decided_ns, encoded_ns, connection.written_ns, connection.sent_ns,
         )  # fmt: skip
-        recorder.record(RecordType.OUTBOUND, cause, encoded_ns, self._number, self._entry.mask(request))
+        recorder.record(_RECORD_OUTBOUND, cause, encoded_ns, self._number, self._entry.mask(request))
 
     def _send_session(self, request: bytes) -> None:
         off = self._send(self._frame(request))
@@ -172,7 +178,7 @@ class Gateway:
             0, off, 0, self._number, 0, len(request), MessageKind.SESSION, 0,
             ABSENT, ABSENT, connection.written_ns, connection.sent_ns,
         )  # fmt: skip
-        recorder.record(RecordType.OUTBOUND, 0, connection.written_ns, self._number, self._entry.mask(request))
+        recorder.record(_RECORD_OUTBOUND, 0, connection.written_ns, self._number, self._entry.mask(request))
 
     # -- replies and reports ------------------------------------------------------------------------------------------
 
@@ -182,14 +188,14 @@ class Gateway:
         engine, recorder = self._engine, self._recorder
         for index, (payload, off) in enumerate(messages):
             trace = engine.trace + 1
-            recorder.record(RecordType.INBOUND, trace, read_ns, self._number, payload)
+            recorder.record(_RECORD_INBOUND, trace, read_ns, self._number, payload)
             events = self._entry.receive(payload)
             decoded_ns = time_ns()
             ordinal, instrument, exchange_ns = self._about(events)
             engine.consume_reports(events, trace, read_ns)
             recorder.received(
-                trace, off, ordinal, self._number, instrument, len(payload), MessageKind.ORDER,
-                0 if index == owner else StampFlag.RX_SHARED,
+                trace, off, ordinal, self._number, instrument, len(payload), _KIND_ORDER,
+                0 if index == owner else _FLAG_RX_SHARED,
                 exchange_ns, nic_rx_ns, kernel_rx_ns, read_ns, decoded_ns,
             )  # fmt: skip
 

@@ -11,6 +11,7 @@ from market.events import Side
 from market.instrument import Instrument
 from market.orders import ExecType, ExecutionReport, Order, OrderStatus, OrderType, TimeInForce
 
+_LIMIT, _MARKET = OrderType.LIMIT, OrderType.MARKET  # bound once, as in venues/binance.py
 _CLOSED_KEPT = 10_000  # closed orders remembered, so that a late or repeated report still finds its order
 
 
@@ -92,7 +93,7 @@ class OrderManager:
             return None
         self.placed = ordinal = self.placed + 1
         cl_ord_id = f"{self._prefix}-{ordinal}"
-        kind = OrderType.LIMIT if limit_ticks else OrderType.MARKET
+        kind = _LIMIT if limit_ticks else _MARKET
         order = Order(
             ordinal, cl_ord_id, cause, strategy, instrument, side, kind, qty_lots, limit_ticks, time_in_force
         )  # fmt: skip
