@@ -13,7 +13,7 @@ REPLAY ?= $(firstword $(wildcard $(WIRESTAMP_RECORDINGS)/binance/spot_btcusdt_20
 DEMO ?=
 
 # What is ours: a strategy that somebody tries out in this folder is not.
-CODE := bot journal market review sandbox strategies venues wirestamp benchmarks tests
+CODE := bot capture crosscheck journal market review sandbox strategies venues wirestamp benchmarks tests
 
 .PHONY: help install demo test check bench clean system-deps
 
