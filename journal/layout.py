@@ -54,6 +54,7 @@ class RecordType(IntEnum):
     STRATEGY = 13  # a strategy was started, stopped or raised
     DROPPED = 14  # a message that could not be used, and why
     END = 15  # the run's last record: its counts
+    COUNTS = 16  # what a capture has counted so far: packets, drops, what it could not decode and why
 
 
 class MessageKind(IntEnum):

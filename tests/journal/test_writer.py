@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from journal.errors import JournalError, JournalFull
-from journal.layout import PAGE_BYTES, RECORD_HEADER_BYTES, ROW_LOGS, RecordType
+from journal.layout import PAGE_BYTES, RECORD_HEADER_BYTES, ROW_LOGS, TRANSMITTED, RecordType
 from journal.reader import read_records, read_rows
 from journal.writer import Journal
 
@@ -165,3 +166,19 @@ def test_a_disk_without_room_for_the_first_segments_is_refused_at_the_start(smal
     run.mkdir()
     with pytest.raises(JournalFull, match="No space left on device"):
         Journal(run)
+
+
+def test_rows_appended_together_are_those_appended_one_by_one(run: Path, write: Callable[..., Journal]) -> None:
+    """Over several segments, with single ones in between."""
+    journal = write()
+    fields = [(number, number * 3, number % 5, number % 3, number - 7) for number in range(1000)]
+    rows = np.array([(0, off, conn, event, time_ns) for _, off, conn, event, time_ns in fields], TRANSMITTED)
+    log = journal.rows["transmitted"]
+    log.extend(rows[:0])
+    log.extend(rows[:10])
+    log.append(*(int(rows[10][name]) for name in ("off", "conn", "event", "time")))
+    log.extend(rows[11:])
+    journal.close()
+    read = np.concatenate(read_rows(run, "transmitted"))
+    for name in ("off", "conn", "event", "time"):
+        assert rows[name].tolist() == read[name].tolist()
