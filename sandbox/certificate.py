@@ -1,13 +1,14 @@
 """The sandbox's own certificate authority and server certificate, made at its first start.
 
-ECDSA P-256. The authority is constrained to this machine's names, so that trusting it trusts nothing else; its key is
-thrown away once it has signed. The server's key has mode 0600.
+ECDSA P-256. The authority is constrained to this machine's names and the address that it listens at, so that trusting
+it trusts nothing else; its key is thrown away once it has signed. The server's key has mode 0600.
 """
 
+import contextlib
 import os
 import ssl
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 
 from cryptography import x509
@@ -22,33 +23,49 @@ LIFETIME = timedelta(days=3650)
 _MARGIN = timedelta(days=1)  # clocks differ, and a certificate that is about to expire is made anew
 
 
-def server_context(folder: Path, now: datetime) -> tuple[ssl.SSLContext, Path]:
+def server_context(folder: Path, now: datetime, host: str = "localhost") -> tuple[ssl.SSLContext, Path]:
     """Return the server's TLS settings and the file of the authority that clients must trust.
 
     Args:
-        folder: where certificate and key are, or are made when one is missing or about to expire.
+        folder: where certificate and key are, or are made when one is missing, about to expire or for another address.
         now: the time, with zone.
+        host: the address that the server listens at.
     """
     paths = [folder / name for name in (CA_FILE, CERTIFICATE_FILE, KEY_FILE)]
-    if not all(path.is_file() for path in paths) or _expires(folder / CERTIFICATE_FILE) < now + _MARGIN:
+    networks = _networks(host)
+    if not (all(path.is_file() for path in paths) and _serves(folder / CERTIFICATE_FILE, now, networks)):
         folder.mkdir(parents=True, exist_ok=True)
-        _make(folder, now)
+        _make(folder, now, networks)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / CERTIFICATE_FILE, folder / KEY_FILE)
     return context, folder / CA_FILE
 
 
-def _expires(path: Path) -> datetime:
-    return x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+def _networks(host: str) -> list[IPv4Network | IPv6Network]:
+    """Return what the certificate may be used for beside `localhost`: loopback, and the address listened at."""
+    networks: list[IPv4Network | IPv6Network] = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
+    with contextlib.suppress(ValueError):  # a name: it has no other certificate than localhost's
+        address = ip_address(host)
+        if not (address.is_unspecified or any(address in network for network in networks)):
+            networks.append(ip_network(address))
+    return networks
 
 
-def _make(folder: Path, now: datetime) -> None:
+def _serves(path: Path, now: datetime, networks: list[IPv4Network | IPv6Network]) -> bool:
+    certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    addresses = names.get_values_for_type(x509.IPAddress)
+    named = all(network[0] in addresses for network in networks[2:])
+    return named and certificate.not_valid_after_utc >= now + _MARGIN
+
+
+def _make(folder: Path, now: datetime, networks: list[IPv4Network | IPv6Network]) -> None:
     authority_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     authority_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "wirestamp sandbox authority")])
     server_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    names = [x509.DNSName("localhost"), *(x509.IPAddress(ip_address(text)) for text in ("127.0.0.1", "::1"))]
-    networks = [x509.IPAddress(ip_network(text)) for text in ("127.0.0.0/8", "::1/128")]
-    constraints = x509.NameConstraints([x509.DNSName("localhost"), *networks], None)
+    addresses = [ip_address("127.0.0.1"), ip_address("::1"), *(network[0] for network in networks[2:])]
+    names = [x509.DNSName("localhost"), *map(x509.IPAddress, addresses)]
+    constraints = x509.NameConstraints([x509.DNSName("localhost"), *map(x509.IPAddress, networks)], None)
     key_identifier = x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key())
     authority = (
         _builder(authority_name, authority_name, authority_key, now)

@@ -107,7 +107,7 @@ class _Sandbox:
         context, ca_file = None, None
         if not options.plain:
             try:
-                context, ca_file = server_context(options.data_dir, datetime.now(UTC))
+                context, ca_file = server_context(options.data_dir, datetime.now(UTC), options.host)
             except (OSError, ValueError) as error:
                 raise SandboxError(f"cannot make or read a certificate in {options.data_dir}: {error}") from None
         site = web.TCPSite(runner, options.host, options.port, ssl_context=context)

@@ -2,7 +2,7 @@
 
 import stat
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from cryptography import x509
@@ -38,3 +38,19 @@ def test_it_is_kept_until_it_is_about_to_expire(tmp_path: Path) -> None:
     assert first == (tmp_path / CERTIFICATE_FILE).read_bytes()
     server_context(tmp_path, NOW + LIFETIME)
     assert first != (tmp_path / CERTIFICATE_FILE).read_bytes()
+
+
+def test_it_is_made_anew_for_another_address(tmp_path: Path) -> None:
+    """It names the address that the server listens at, and its authority may sign for that one alone."""
+    server_context(tmp_path, NOW)
+    first = (tmp_path / CERTIFICATE_FILE).read_bytes()
+    _, ca_file = server_context(tmp_path, NOW, "10.1.2.3")
+    second = (tmp_path / CERTIFICATE_FILE).read_bytes()
+    assert first != second
+    names = x509.load_pem_x509_certificate(second).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert ip_address("10.1.2.3") in names.get_values_for_type(x509.IPAddress)
+    authority = x509.load_pem_x509_certificate(ca_file.read_bytes())
+    permitted = authority.extensions.get_extension_for_class(x509.NameConstraints).value.permitted_subtrees
+    assert ip_network("10.1.2.3/32") in [name.value for name in permitted or []]
+    server_context(tmp_path, NOW, "10.1.2.3")
+    assert second == (tmp_path / CERTIFICATE_FILE).read_bytes()
