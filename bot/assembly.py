@@ -3,6 +3,8 @@
 Instruments come first, from each venue's own description; then the engine, the routes, the feeds, the strategies.
 """
 
+import contextlib
+
 from bot.config import FeedTable, Loaded, RouteTable, StrategyTable, credentials
 from bot.engine import Engine
 from bot.errors import StartError
@@ -11,6 +13,7 @@ from bot.orders.gateway import Gateway
 from bot.orders.manager import OrderManager, Route
 from bot.orders.risk import Risk
 from bot.recorder import Recorder
+from bot.rest import RestSession
 from bot.strategy import Strategy, StrategyParams
 from bot.transport.dial import Dialer
 from market.events import SnapshotWanted
@@ -77,17 +80,18 @@ class Parts:
     async def _learn(self, table: FeedTable) -> list[Instrument]:
         """Ask a feed's venue for the scales and filters of its symbols."""
         venue = VENUES[table.venue]
-        http = await self._dialer.http(self._endpoints(table).rest)
         index, before = len(self._of_feed), sum(map(len, self._of_feed))
+        rest = RestSession(index, self._endpoints(table).rest, self._recorder, self._dialer)
         mine = []
-        for number, name in enumerate(table.symbols, before + 1):
-            reply = await http.request("GET", venue.instrument_target(name))
-            purpose = {"purpose": "instrument", "feed": index, "name": name, "number": number}
-            self._recorder.reply(0, http.read_ns, http.connection.number, purpose, reply)
-            instrument = venue.parse_instrument(name, number, reply.status, reply.body)
-            self._recorder.instrument(instrument, http.read_ns)
-            mine.append(instrument)
-        http.close()
+        with contextlib.closing(rest):
+            for number, name in enumerate(table.symbols, before + 1):
+                reply = await rest.get(venue.instrument_target(name))
+                purpose = {"purpose": "instrument", "feed": index, "name": name, "number": number}
+                self._recorder.reply(0, rest.read_ns, rest.number, purpose, reply)
+                instrument = venue.parse_instrument(name, number, reply.status, reply.body)
+                rest.stamp(0, number)
+                self._recorder.instrument(instrument, rest.read_ns)
+                mine.append(instrument)
         return mine
 
     def _gateway(self, table: RouteTable, instruments: list[Instrument]) -> Gateway:

@@ -10,8 +10,9 @@ import structlog
 from bot.engine import Engine
 from bot.errors import TransportError
 from bot.recorder import Recorder
+from bot.rest import RestSession
 from bot.transport.connection import Connection, OnMessages
-from bot.transport.dial import Dialer, HttpConnection
+from bot.transport.dial import Dialer
 from journal.layout import ABSENT, MessageKind, RecordType, StampFlag
 from market.events import SnapshotWanted
 from market.instrument import Instrument
@@ -62,7 +63,7 @@ class FeedSession:
         self._dialer = dialer
         self._closing = False
         self._connection: Connection | None = None
-        self._rest: HttpConnection | None = None
+        self._rest = RestSession(index, endpoints.rest, recorder, dialer)
         self._rest_lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._snapshot_due: dict[Instrument, tuple[float, float]] = {}  # when the next is due, and its delay, in s
@@ -145,11 +146,11 @@ class FeedSession:
 
     def want_snapshot(self, wanted: SnapshotWanted) -> None:
         """Fetch what the feed asked for, in a task of its own; not at once when the last fetch was not long ago."""
-        task = asyncio.create_task(self._fetch_snapshot(wanted))
+        task = asyncio.create_task(self._fetch_snapshot(wanted, self._engine.trace))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _fetch_snapshot(self, wanted: SnapshotWanted) -> None:
+    async def _fetch_snapshot(self, wanted: SnapshotWanted, cause: int) -> None:
         now = asyncio.get_running_loop().time
         while True:
             due, backoff = self._snapshot_due.get(wanted.instrument, (0.0, 0.0))
@@ -158,18 +159,17 @@ class FeedSession:
             await asyncio.sleep(backoff)
             try:
                 async with self._rest_lock:
-                    await self._fetch_once(wanted)
+                    await self._fetch_once(wanted, cause)
             except TransportError as error:
                 log.warning("no snapshot", instrument=wanted.instrument.name, reason=str(error))
             else:
                 return
 
-    async def _fetch_once(self, wanted: SnapshotWanted) -> None:
-        if self._rest is None or not self._rest.usable:
-            self._rest = await self._dialer.http(self._endpoints.rest)
+    async def _fetch_once(self, wanted: SnapshotWanted, cause: int) -> None:
         rest = self._rest
-        reply = await rest.request("GET", wanted.target)
+        reply = await rest.get(wanted.target, cause)
         if reply.status != 200:
+            rest.stamp()
             raise TransportError(f"HTTP {reply.status} {reply.body[:100].decode(errors='replace')}")
         engine = self._engine
         engine.trace = trace = engine.trace + 1
@@ -179,8 +179,9 @@ class FeedSession:
             "instrument": wanted.instrument.id,
             "target": wanted.target,
         }
-        self._recorder.reply(trace, rest.read_ns, rest.connection.number, purpose, reply)
+        self._recorder.reply(trace, rest.read_ns, rest.number, purpose, reply)
         events = self._feed.receive_snapshot(wanted.instrument, reply.body)
+        rest.stamp(trace, wanted.instrument.id)
         engine.consume(events, trace, rest.read_ns)
 
     async def close(self) -> None:
@@ -191,5 +192,4 @@ class FeedSession:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._connection is not None:
             self._connection.close()
-        if self._rest is not None:
-            self._rest.close()
+        self._rest.close()

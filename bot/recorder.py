@@ -7,6 +7,7 @@ methods are for what happens seldom. Secrets never come this way: requests are m
 import platform
 import time
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ from journal.writer import Journal
 from market.events import FeedStatus, Malformed
 from market.instrument import Instrument
 from market.orders import ExecutionReport, Order
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
@@ -42,8 +45,15 @@ class Recorder:
         """Append a record whose payload is this value as JSON."""
         self.record(kind, trace, time_ns, conn, _encode(payload))
 
-    def configuration(self, loaded: Loaded, prefix: str, now_ns: int) -> None:
-        """Record what runs: the configuration (which holds no secrets) and the versions."""
+    def configuration(self, loaded: Loaded, prefix: str, now_ns: int, *, key_log: bool = False) -> None:
+        """Record what runs and where: the configuration (which holds no secrets), the versions, the machine's boot.
+
+        Args:
+            loaded: the configuration.
+            prefix: beginning of the run's client order ids.
+            now_ns: when the run began.
+            key_log: whether TLS secrets are written to a file.
+        """
         payload = {
             "config": loaded.config.model_dump(mode="json"),
             "path": str(loaded.path),
@@ -51,6 +61,8 @@ class Recorder:
             "wirestamp": version("wirestamp"),
             "python": platform.python_version(),
             "kernel": platform.release(),
+            "boot_id": _boot_id(),
+            "key_log": key_log,
         }
         self.write(RecordType.CONFIG, 0, now_ns, payload)
 
@@ -101,3 +113,11 @@ class Recorder:
         monotonic = (before + time.monotonic_ns()) // 2
         self.write(RecordType.CLOCK, 0, realtime, {"realtime_ns": realtime, "monotonic_ns": monotonic})
         return realtime, monotonic
+
+
+def _boot_id() -> str | None:
+    """Return what names this boot of this machine: journals of one boot were written by one clock. None off Linux."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return None

@@ -207,8 +207,11 @@ class _Replayer:
         engine.consume(self._feeds[purpose["feed"]].receive_snapshot(instrument, body), record.trace, record.time_ns)
 
     def _on_connection(self, record: Record) -> None:
-        about, engine = msgspec.json.decode(record.payload), self._built()
+        about = msgspec.json.decode(record.payload)
         role, event = about["role"], about["event"]
+        if role == "rest":  # its replies are the inputs; the first come before there is an engine
+            return
+        engine = self._built()
         if event == "open":
             self._consumers[record.conn] = (
                 self._feed_consumer(about["index"]) if role == "feed" else self._route_consumer(about["name"])

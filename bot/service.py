@@ -23,6 +23,7 @@ from bot.recorder import Recorder
 from bot.transport.dial import Dialer
 from bot.transport.poller import Driver, Poller
 from bot.transport.stamps import StampKeeper
+from bot.transport.tls import client_context, key_log_path, log_keys
 from journal.errors import JournalError, JournalFull
 from journal.layout import RecordType
 from journal.retention import Retention
@@ -61,6 +62,7 @@ class Trader:
         self.failure: str | None = None
         self._loaded = loaded
         self._start_ns = time_ns()
+        self._key_log = key_log_path()
         self._failed = asyncio.Event()
         self._recorder: Recorder
         self._parts: Parts
@@ -72,6 +74,7 @@ class Trader:
             stop: set by the caller to end the run in order.
 
         Raises:
+            ConfigurationError: the environment asks for a key log that others could read.
             StartError: the run could not begin.
             PaperOnly: orders would have gone somewhere that is not a test venue.
         """
@@ -110,14 +113,14 @@ class Trader:
         return journal
 
     def _tls_context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context()
-        ca = self._loaded.ca
-        if ca is not None:
-            try:
-                context.load_verify_locations(ca)
-            except (OSError, ssl.SSLError) as error:
-                reason = error.strerror or str(error)
-                raise StartError(f"local.ca: {ca}: {reason}; `wirestamp sandbox` makes one when it starts") from error
+        context = client_context(self._loaded.ca)
+        if self._key_log is not None:
+            log_keys(context, self._key_log)
+            log.warning(
+                "TLS secrets are written to a file: whoever can read it can decrypt this run's captured connections, "
+                "API keys included; unset SSLKEYLOGFILE to switch this off",
+                file=str(self._key_log),
+            )
         return context
 
     async def _start_unless(self, stop: asyncio.Event) -> bool:
@@ -143,7 +146,7 @@ class Trader:
 
     async def _start(self) -> None:
         prefix = order_prefix(self._start_ns)
-        self._recorder.configuration(self._loaded, prefix, self._start_ns)
+        self._recorder.configuration(self._loaded, prefix, self._start_ns, key_log=self._key_log is not None)
         await self._parts.build(prefix)
         Notices(self._parts.engine, self._recorder)
         for gateway in self._parts.gateways:

@@ -19,7 +19,7 @@ import aiohappyeyeballs
 
 from bot.errors import TransportError
 from bot.transport import stamps
-from bot.transport.connection import Connection
+from bot.transport.connection import Connection, OnTransmitted
 from bot.transport.http import HttpClient, Response
 from bot.transport.poller import Poller
 from bot.transport.streams import TlsStream
@@ -163,15 +163,21 @@ class HttpConnection:
     Attributes:
         connection: the connection underneath.
         read_ns, kernel_rx_ns, nic_rx_ns, off: the stamps and the stream offset of the last reply's last byte.
+        owns_stamp: whether the kernel's stamp is that byte's own.
     """
 
     def __init__(self, connection: Connection, protocol: HttpClient, timeout_s: float) -> None:
         self.connection = connection
         self.read_ns = self.kernel_rx_ns = self.nic_rx_ns = self.off = 0
+        self.owns_stamp = False
         self._protocol = protocol
         self._timeout_s = timeout_s
         self._reply: Response | None = None
         connection.on_messages = self._on_messages
+
+    def listen(self, on_transmitted: OnTransmitted, on_lost: Callable[[str], None]) -> None:
+        """Tell somebody of TX stamps and of the connection's end, see `Connection.listen`."""
+        self.connection.listen(self._on_messages, on_transmitted, on_lost)
 
     async def request(
         self, method: str, target: str, headers: dict[str, str] | None = None, body: bytes = b""
@@ -181,9 +187,28 @@ class HttpConnection:
         Raises:
             TransportError: the connection was lost, the peer broke the protocol, or the time ran out.
         """
+        self.send(method, target, headers, body)
+        return await self.reply()
+
+    def send(self, method: str, target: str, headers: dict[str, str] | None = None, body: bytes = b"") -> int:
+        """Send a request.
+
+        Returns:
+            The stream offset of its last byte on the wire. The connection's `written_ns` and `sent_ns` are set.
+
+        Raises:
+            TransportError: the connection is lost, or waits for another reply.
+        """
         self._reply = None
+        return self.connection.send(self._protocol.request(method, target, headers, body))
+
+    async def reply(self) -> Response:
+        """Wait for the reply to the request that was sent.
+
+        Raises:
+            TransportError: the connection was lost, the peer broke the protocol, or the time ran out.
+        """
         try:
-            self.connection.send(self._protocol.request(method, target, headers, body))
             await self.connection.until(lambda: self._reply is not None, self._timeout_s)
         except BaseException:
             self.connection.close()  # a late reply must not answer the next request
@@ -198,10 +223,11 @@ class HttpConnection:
         read_ns: int,
         kernel_rx_ns: int,
         nic_rx_ns: int,
-        _owner: int,
+        owner: int,
     ) -> None:
         self._reply, self.off = messages[-1]
         self.read_ns, self.kernel_rx_ns, self.nic_rx_ns = read_ns, kernel_rx_ns, nic_rx_ns
+        self.owns_stamp = owner == len(messages) - 1
 
     @property
     def usable(self) -> bool:

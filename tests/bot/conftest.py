@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from bot.recorder import Recorder
-from journal.layout import RecordType
+from bot.transport.http import Response
+from journal.layout import ABSENT, RecordType
 from journal.reader import read_records, read_rows
 from journal.writer import Journal
 from market.events import Side
@@ -105,3 +106,67 @@ def written(tmp_path: Path) -> Iterator[Written]:
     made = Written(folder)
     yield made
     made.journal.close()
+
+
+class HttpPeer:
+    """A venue's REST endpoint in memory: a dialer of connections that give `replies` in turn; an error ends one."""
+
+    def __init__(self) -> None:
+        self.replies: list[Response | Exception] = []
+        self.asked: list[str] = []
+        self.opened: list[HttpExchange] = []
+
+    async def http(self, _: str) -> "HttpExchange":
+        """Open a connection; they are numbered from 9."""
+        self.opened.append(HttpExchange(self, 9 + len(self.opened)))
+        return self.opened[-1]
+
+
+class HttpExchange:
+    """What `HttpConnection` shows to its user, and `connection` as well."""
+
+    usable = True
+    stamped = True
+    owns_stamp = True
+    written_ns, sent_ns = 50, 60
+    kernel_rx_ns, nic_rx_ns, read_ns, off = 70, ABSENT, 77, 499
+
+    def __init__(self, peer: HttpPeer, number: int) -> None:
+        self._peer = peer
+        self.number = number
+        self.connection = self
+
+    def describe(self) -> dict[str, str | None]:
+        """Return no addresses."""
+        return {"tls": None}
+
+    def listen(self, on_transmitted: Callable[[int, int, int], None], on_lost: Callable[[str], None]) -> None:
+        """Keep the callbacks."""
+        self.on_transmitted, self.on_lost = on_transmitted, on_lost
+
+    def send(self, method: str, target: str) -> int:
+        """Take a request."""
+        assert method == "GET"
+        self._peer.asked.append(target)
+        return 199
+
+    async def reply(self) -> Response:
+        """Return the next reply."""
+        reply = self._peer.replies.pop(0)
+        if isinstance(reply, Exception):
+            self.usable = False
+            self.on_lost(str(reply))
+            raise reply
+        return reply
+
+    def close(self) -> None:
+        """Close it."""
+        if self.usable:
+            self.usable = False
+            self.on_lost("closed by us")
+
+
+@pytest.fixture
+def http_peer() -> HttpPeer:
+    """A REST endpoint."""
+    return HttpPeer()

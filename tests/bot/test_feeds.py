@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -70,15 +69,14 @@ class Connection:
 
 
 class Venue:
-    """A dialer and what it leads to; `failures` are raised first, `replies` are given to snapshot requests."""
+    """A dialer and what it leads to; `failures` are raised first."""
 
-    def __init__(self) -> None:
+    def __init__(self, http_peer: Any) -> None:  # noqa: ANN401
         self.connections: asyncio.Queue[Connection] = asyncio.Queue()
         self.failures: list[Exception] = []
-        self.replies: list[Response | Exception] = []
-        self.asked: list[str] = []
         self.dialled: list[str] = []
-        self.rests = 0
+        self.rest = http_peer
+        self.http = http_peer.http
 
     async def websocket(self, url: str) -> tuple[Any, Any]:
         """Open the stream."""
@@ -89,28 +87,12 @@ class Venue:
         self.connections.put_nowait(connection)
         return connection, None
 
-    async def http(self, _: str) -> Any:  # noqa: ANN401
-        """Open a connection for requests; an error ends it."""
-        self.rests += 1
-        rest = SimpleNamespace(usable=True, read_ns=77, connection=SimpleNamespace(number=9), close=lambda: None)
-
-        async def request(_: str, target: str) -> Response:
-            self.asked.append(target)
-            reply = self.replies.pop(0)
-            if isinstance(reply, Exception):
-                rest.usable = False
-                raise reply
-            return reply
-
-        rest.request = request
-        return rest
-
 
 class Parts:
     """A feed session with everything around it."""
 
-    def __init__(self, written: Any, instrument: Instrument) -> None:  # noqa: ANN401
-        self.venue = Venue()
+    def __init__(self, written: Any, instrument: Instrument, http_peer: Any) -> None:  # noqa: ANN401
+        self.venue = Venue(http_peer)
         self.running: asyncio.Task[None] | None = None
         self.written = written
         self.engine = Engine([instrument], OrderManager("ws", Risk([instrument]), {}))
@@ -141,16 +123,21 @@ class Parts:
         return made
 
     def events(self) -> list[str]:
-        """Return what is written of connections."""
-        return [each["event"] for each in self.written.payloads(RecordType.CONNECTION)]
+        """Return what is written of the stream's connections."""
+        return [each["event"] for each in self.written.payloads(RecordType.CONNECTION) if each["role"] == "feed"]
 
 
 @pytest_asyncio.fixture
-async def parts(written: Any, instrument: Instrument, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Parts]:  # noqa: ANN401
+async def parts(
+    written: Any,  # noqa: ANN401
+    instrument: Instrument,
+    http_peer: Any,  # noqa: ANN401
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[Parts]:
     """A feed that waits a few milliseconds where others wait seconds."""
     monkeypatch.setattr(feeds, "_FIRST_BACKOFF_S", 0.001)
     monkeypatch.setattr(feeds, "_MAX_BACKOFF_S", 0.004)
-    made = Parts(written, instrument)
+    made = Parts(written, instrument, http_peer)
     yield made
     assert made.running is not None
     made.running.cancel()
@@ -176,24 +163,30 @@ async def test_every_message_is_recorded_and_stamped(parts: Parts) -> None:
 
 async def test_a_snapshot_is_fetched_and_is_an_input(parts: Parts) -> None:
     """With a trace id of its own, its request and its body."""
-    parts.venue.replies.append(Response(200, {}, b"42"))
+    parts.venue.rest.replies.append(Response(200, {}, b"42"))
     connection = await parts.connection()
     connection.on_messages([(b"want", 3)], 333, 300, ABSENT, 0)
     await asyncio.wait_for(parts.synchronised.wait(), 10)
     assert (["/depth"], 42, 2, 77) == (
-        parts.venue.asked, parts.book.sequence, parts.engine.trace, parts.engine.now_ns,
+        parts.venue.rest.asked, parts.book.sequence, parts.engine.trace, parts.engine.now_ns,
     )  # fmt: skip
     assert RecordType.REPLY in parts.written.kinds()
+    (request,) = parts.written.rows("sent")
+    assert (1, MessageKind.REST) == (request["trace"], request["kind"])
+    reply = parts.written.rows("received")[1]
+    assert (2, 1, MessageKind.REST) == (reply["trace"], reply["instrument"], reply["kind"])
 
 
 async def test_a_snapshot_is_asked_for_until_it_comes(parts: Parts) -> None:
     """Over a new connection where the old one broke, and over the same one after a refusal."""
-    parts.venue.replies += [TransportError("reset"), Response(429, {}, b"slow down"), Response(200, {}, b"42")]
+    parts.venue.rest.replies += [TransportError("reset"), Response(429, {}, b"slow down"), Response(200, {}, b"42")]
     connection = await parts.connection()
     connection.on_messages([(b"want", 3)], 333, 300, ABSENT, 0)
     await asyncio.wait_for(parts.synchronised.wait(), 10)
-    assert (3, 2, 42) == (len(parts.venue.asked), parts.venue.rests, parts.book.sequence)
+    assert (3, 2, 42) == (len(parts.venue.rest.asked), len(parts.venue.rest.opened), parts.book.sequence)
     assert 1 == parts.written.kinds().count(RecordType.REPLY)
+    rest = [row["trace"] for row in parts.written.rows("received") if row["kind"] == MessageKind.REST]
+    assert [0, 2] == rest, "a refusal was received as well, and was no input"
 
 
 async def test_a_lost_feed_forgets_its_books_and_connects_again(parts: Parts) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bot import recorder as recorder_module
 from bot.config import load
 from bot.transport.http import Response
 from journal.layout import RecordType
@@ -34,13 +35,27 @@ def test_a_configuration_says_what_ran(written: Any, tmp_path: Path, monkeypatch
     monkeypatch.setenv("WIRESTAMP_BINANCE_TESTNET_SECRET", "hunter2")
     path = tmp_path / "trader.toml"
     path.write_text(CONFIGURATION)
-    written.recorder.configuration(load(path), "wsabc", 5)
+    written.recorder.configuration(load(path), "wsabc", 5, key_log=True)
     (payload,) = written.payloads(RecordType.CONFIG)
     assert ("wsabc", "one", "1000.50") == (
         payload["prefix"], payload["config"]["trader"]["name"], payload["config"]["risk"]["max_order_notional"],
     )  # fmt: skip
     assert {"wirestamp", "python", "kernel", "path"} <= payload.keys()
+    assert payload["key_log"] is True
     assert b"hunter2" not in written.raw()
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_boot_is_named(written: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, kept: bool) -> None:  # noqa: ANN401
+    """Where the system tells it; elsewhere it is null."""
+    boot = tmp_path / "boot_id"
+    if kept:
+        boot.write_text("9a5c4c1e-0000-4000-8000-00000000beef\n")
+    monkeypatch.setattr(recorder_module, "_BOOT_ID", boot)
+    (tmp_path / "trader.toml").write_text(CONFIGURATION)
+    written.recorder.configuration(load(tmp_path / "trader.toml"), "wsabc", 5)
+    (payload,) = written.payloads(RecordType.CONFIG)
+    assert ("9a5c4c1e-0000-4000-8000-00000000beef" if kept else None, False) == (payload["boot_id"], payload["key_log"])
 
 
 def test_an_instrument_carries_its_scales(written: Any, instrument: Instrument) -> None:  # noqa: ANN401

@@ -61,7 +61,9 @@ def write(run: Path, *records: tuple[RecordType, int, int, Any], start: bool = T
     reply = json.dumps(purpose).encode() + b"\n" + json.dumps(EXCHANGE_INFO).encode()
     beginning: list[tuple[RecordType, int, int, Any]] = [
         (RecordType.CONFIG, 0, 0, about),
+        (RecordType.CONNECTION, 0, 1, {"event": "open", "role": "rest", "index": 0}),
         (RecordType.REPLY, 0, 1, reply),
+        (RecordType.CONNECTION, 0, 1, {"event": "closed", "role": "rest", "index": 0, "reason": "closed by us"}),
         (RecordType.CONNECTION, 0, 2, {"event": "open", "role": "route", "name": "main"}),
         (RecordType.CONNECTION, 1, 2, {"event": "ready", "role": "route", "name": "main"}),
         (RecordType.COMMAND, 2, 0, {"command": "start", "reason": ""}),
