@@ -1,0 +1,271 @@
+"""The agent: packets walk from a source through `decode` and `streams` into the journal. One thread, one writer.
+
+`Agent` is that walk; `follow` drives it from a live ring, with clock probes and a beat each second; `read_through` from
+files, as fast as they can be read. Both end the journal with the reason, whatever happens.
+"""
+
+import select
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from capture.decode import Decoder
+from capture.errors import CaptureError
+from capture.packets import Batch, Source
+from capture.probe import ProbeRow, ProbeSocket
+from capture.ring import Ring
+from capture.store import PacketStore
+from capture.streams import Found, Streams
+from capture.wire_journal import WireJournal
+from journal.errors import JournalError, JournalFull
+
+_BEAT_NS = 1_000_000_000
+_MAX_WAIT_NS = 100_000_000  # so that a signal is obeyed soon
+_RETAIN_EVERY = 60  # beats
+_LAST_WAIT_MS = 100  # longer than the ring keeps a block that is not full
+
+
+@dataclass(slots=True)
+class Progress:
+    """What was done so far.
+
+    Attributes:
+        packets, bytes: captured, and their bytes on the wire.
+        segments: TCP segments found in them.
+        journalled: packet rows of watched connections.
+        connections: how many of those were met.
+        first_ns, last_ns: times of the first and the last packet, ns; 0 before.
+        source: the source's own counters, such as what the kernel dropped.
+        probes: sent and answered; None without a responder.
+    """
+
+    packets: int = 0
+    bytes: int = 0
+    segments: int = 0
+    journalled: int = 0
+    connections: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+    source: dict[str, int] = field(default_factory=dict)
+    probes: dict[str, int] | None = None
+
+
+class Agent:
+    """Takes batches, writes rows.
+
+    Args:
+        journal: where the rows go.
+        decoder: finds the TCP segments.
+        streams: follows their connections.
+        store: keeps the packets themselves, None for none.
+
+    Attributes:
+        progress: what was done so far.
+    """
+
+    def __init__(self, journal: WireJournal, decoder: Decoder, streams: Streams, store: PacketStore | None) -> None:
+        self.progress = Progress()
+        self._journal = journal
+        self._decoder = decoder
+        self._streams = streams
+        self._store = store
+        self._told = 0
+
+    def take(self, batch: Batch) -> None:
+        """Journal what is in a batch.
+
+        Raises:
+            JournalFull: the disk had no room.
+        """
+        if not len(batch):
+            return
+        segments = self._decoder.decode(batch)
+        self._write(self._streams.take(segments))
+        if self._store is not None:
+            self._store.append(batch, np.arange(len(batch)))
+        progress = self.progress
+        progress.first_ns = progress.first_ns or int(batch.time_ns[0])
+        progress.last_ns = int(batch.time_ns[-1])
+        progress.packets += len(batch)
+        progress.bytes += int(batch.wirelen.sum())
+        progress.segments += len(segments)
+
+    def _write(self, found: Found) -> None:
+        for connection in found.opened:
+            self._journal.opened(connection)
+        self._journal.packets(found.packets)
+        self._journal.losses(found.losses)
+        self.progress.journalled += len(found.packets)
+        self.progress.connections += len(found.opened)
+
+    def counts(self) -> dict[str, Any]:
+        """Return what the journal is told of the progress."""
+        progress = self.progress
+        return {
+            "packets": progress.packets,
+            "bytes": progress.bytes,
+            "segments": progress.segments,
+            "journalled": progress.journalled,
+            "connections": progress.connections,
+            "first_ns": progress.first_ns,
+            "last_ns": progress.last_ns,
+            "source": progress.source,
+            "probes": progress.probes,
+            "passed_over": dict(self._decoder.counts),
+        }
+
+    def news(self) -> list[str]:
+        """Return what went wrong with the journal's upkeep and the packet store since the last call."""
+        stored = self._store.troubles if self._store is not None else []
+        news, self._told = stored[self._told :], len(stored)
+        return news + self._journal.news()
+
+    def finish(self, reason: str) -> None:
+        """Give up what is open, and end the journal with the reason."""
+        self._write(self._streams.finish())
+        now_ns = time.time_ns()
+        self._journal.counts(now_ns, self.counts())
+        self._journal.end(now_ns, reason)
+        if self._store is not None:
+            self._store.close()
+
+
+def drain(troubles: list[str]) -> list[str]:
+    """Return the sentences and empty the list."""
+    taken, troubles[:] = list(troubles), []
+    return taken
+
+
+OnBeat = Callable[[Progress, list[str]], None]
+
+
+def follow(
+    agent: Agent,
+    journal: WireJournal,
+    ring: Ring,
+    probe: ProbeSocket | None,
+    stopped: Callable[[], bool],
+    on_beat: OnBeat,
+) -> None:
+    """Capture from an interface until told to stop.
+
+    Args:
+        agent: takes the packets.
+        journal: its journal.
+        ring: the interface.
+        probe: asks the trader's responder for its clock; None for none.
+        stopped: asked several times a second whether to end.
+        on_beat: called each second with the progress and what went wrong since.
+
+    Raises:
+        SourceLost: the interface went away.
+        JournalFull: the disk had no room.
+    """
+    poll = select.poll()
+    poll.register(ring.fileno(), select.POLLIN | select.POLLERR)
+    if probe is not None:
+        poll.register(probe.fileno(), select.POLLIN)
+    beat = _Beat(agent, journal, ring, probe, on_beat)
+    reason = "asked to stop"
+    try:
+        while not stopped():
+            due_ns = _MAX_WAIT_NS if probe is None else min(_MAX_WAIT_NS, probe.on_timer(time.time_ns()))
+            poll.poll(-(-due_ns // 1_000_000))
+            _take_ready(agent, ring)
+            if probe is not None:
+                _journal_probes(journal, probe.on_readable())
+            beat.when_due()
+        poll.poll(_LAST_WAIT_MS)  # what the kernel has not handed over yet
+        _take_ready(agent, ring)
+        if probe is not None:
+            _journal_probes(journal, probe.finish())
+    except (CaptureError, JournalError) as error:
+        reason = str(error)
+        raise
+    finally:
+        beat.count()
+        agent.finish(reason)
+
+
+def _take_ready(agent: Agent, ring: Ring) -> None:
+    while len(batch := ring.take(0)):
+        agent.take(batch)
+
+
+def _journal_probes(journal: WireJournal, rows: list[ProbeRow]) -> None:
+    for row in rows:
+        journal.probe(row)
+
+
+def read_through(agent: Agent, source: Source, stopped: Callable[[], bool], on_beat: OnBeat) -> None:
+    """Read files to their end, or until told to stop.
+
+    Args:
+        agent: takes the packets.
+        source: the files.
+        stopped: asked after each batch whether to end.
+        on_beat: called each second, and at the end, with the progress and what went wrong since.
+
+    Raises:
+        NotACapture: a file is no capture.
+        JournalFull: the disk had no room.
+    """
+    reason = "read to the end"
+    due_ns = time.monotonic_ns()
+    try:
+        for batch in source.batches():
+            agent.take(batch)
+            if time.monotonic_ns() >= due_ns:
+                due_ns = time.monotonic_ns() + _BEAT_NS
+                on_beat(agent.progress, drain(source.troubles) + agent.news())
+            if stopped():
+                reason = "asked to stop"
+                break
+    except (CaptureError, JournalError) as error:
+        reason = str(error)
+        raise
+    finally:
+        on_beat(agent.progress, drain(source.troubles) + agent.news())
+        agent.finish(reason)
+
+
+class _Beat:
+    """What is done once a second: counts and clock into the journal, its upkeep, news for a person."""
+
+    def __init__(
+        self, agent: Agent, journal: WireJournal, ring: Ring, probe: ProbeSocket | None, on_beat: OnBeat
+    ) -> None:
+        self._agent = agent
+        self._journal = journal
+        self._ring = ring
+        self._probe = probe
+        self._on_beat = on_beat
+        self._due_ns = time.monotonic_ns()
+        self._beats = 0
+
+    def when_due(self) -> None:
+        """Beat when a second has passed.
+
+        Raises:
+            JournalFull: the journal will soon be unable to append.
+        """
+        if time.monotonic_ns() < self._due_ns:
+            return
+        self._due_ns += _BEAT_NS
+        self.count()
+        self._journal.counts(self._journal.clock(), self._agent.counts())
+        self._on_beat(self._agent.progress, drain(self._ring.troubles) + self._agent.news())
+        if self._beats % _RETAIN_EVERY == 0:
+            self._journal.retain()
+        self._beats += 1
+        if (reason := self._journal.failure()) is not None:
+            raise JournalFull(reason)
+
+    def count(self) -> None:
+        """Take over the counters of ring and probe."""
+        self._agent.progress.source = asdict(self._ring.drops())
+        if self._probe is not None:
+            self._agent.progress.probes = self._probe.counts
