@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ Column = npt.NDArray[np.int64]
 Index = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
 Reasons = npt.NDArray[np.uint8]
+Span = tuple[int, int]  # first and last moment, ns of the monitor's clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Unmatched(IntEnum):
     RESENT = 7  # two copies passed before an acknowledgement; which of them arrived is not known
     UNKNOWN_LOSS = 8  # a hole whose cause is not known
     NO_OFFSET = 9  # the trader's stamp has no stream offset
+    CONNECTION_AMBIGUOUS = 10  # several captured connections could be its own, and nothing singles one out
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +95,120 @@ class Matches:
     time: Column
     packet: Index
     reason: Reasons
+
+    @property
+    def matched(self) -> int:
+        """How many messages have a packet."""
+        return int(np.count_nonzero(self.reason == Unmatched.MATCHED))
+
+    def unmatched(self) -> dict[Unmatched, int]:
+        """Return how many messages have none, by reason; only reasons that occur."""
+        counts = np.bincount(self.reason, minlength=len(Unmatched)).tolist()
+        return {reason: counts[reason] for reason in Unmatched if reason != Unmatched.MATCHED and counts[reason]}
+
+
+class Clock(Protocol):
+    """What is known of θ, monitor clock − trader clock; `crosscheck.clock` makes it from probes."""
+
+    def bounds(self, t_ns: Column) -> tuple[Column, Column]:
+        """Return the least and the greatest θ at these times, ns, shape of `t_ns`; ABSENT where unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A trader's connection and the captured connections that carried it, by their numbers.
+
+    `wire` is empty when the capture has none, or none could be told from others. It has several members when the
+    capture met the connection more than once, as after a long silence.
+    """
+
+    trader: int
+    wire: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A stamp that no θ in the interval explains: the packet had passed before the moment that the stamp names.
+
+    Attributes:
+        trace, order: the message, as in its row.
+        row: its place in `TraderSide.sent`.
+        hop: `written` or `kernel_sched`.
+        by_ns: how much earlier the stamp had to be for the most favourable θ to explain it.
+    """
+
+    trace: int
+    order: int
+    row: int
+    hop: str
+    by_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Causality:
+    """What the test of stamps against the wire found.
+
+    Attributes:
+        violations: the first of them, in the order of the messages.
+        refuted: stamps that cannot be true; all violations.
+        unrefuted: stamps that were tested and cannot be refuted: some θ in the interval explains them.
+        not_refutable: stamps that nothing could refute: inbound ones, which have no order towards the mirror's copy,
+            and outbound ones without a packet, or whose θ has no lower bound.
+    """
+
+    violations: list[Violation]
+    refuted: int
+    unrefuted: int
+    not_refutable: int
+
+    def sentence(self) -> str:
+        """Say it in words that claim no more than was tested."""
+        return (
+            f"{self.refuted:,} stamps cannot be true, {self.unrefuted:,} were tested and cannot be refuted, "
+            f"{self.not_refutable:,} could not be tested"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DirectionFigures:
+    """What one direction of the paired connections was on the wire. A mirror's copies count as `copies` alone.
+
+    Attributes:
+        packets: packets, with or without payload.
+        payload_bytes, frame_bytes: TCP payload; whole packets with all headers, as captured.
+        seconds: from the first packet to the last.
+        retransmitted: packets with bytes that their sender had sent before.
+        copies: packets that the mirror delivered once more.
+        reordered: original packets that came after later ones.
+        resets, zero_windows: packets with RST; packets that forbid to send.
+        network_lost, mirror_lost, unknown_lost: holes by cause; the same with `_bytes`: the bytes missing in them.
+    """
+
+    packets: int
+    payload_bytes: int
+    frame_bytes: int
+    seconds: float
+    retransmitted: int
+    copies: int
+    reordered: int
+    resets: int
+    zero_windows: int
+    network_lost: int
+    network_lost_bytes: int
+    mirror_lost: int
+    mirror_lost_bytes: int
+    unknown_lost: int
+    unknown_lost_bytes: int
+
+    @property
+    def bits_per_s(self) -> float:
+        """Mean bandwidth of the frames, 0 for less than two moments."""
+        return self.frame_bytes * 8 / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkFigures:
+    """Both directions as the trader sees them: `inbound` is what it received."""
+
+    inbound: DirectionFigures
+    outbound: DirectionFigures

@@ -1,7 +1,9 @@
 """Durations between hops, and their exact percentiles. Pure arrays.
 
 A message counts for a hop when it has both stamps; an absent stamp never enters. `exchange` is the venue's clock: the
-duration from it holds the two clocks' difference as well, and is labelled so wherever it is shown.
+duration from it holds the two clocks' difference as well, and is labelled so wherever it is shown. `wire_in` and
+`wire_out` are the monitor's: between two of them the monitor's clock alone counts, and against a stamp of the trader's
+they are taken as they are on the trader's clock, which is known to the width of θ's interval.
 """
 
 import numpy as np
@@ -11,7 +13,13 @@ from review.model import Distribution
 from review.stamps import Column, Stamps
 
 # In the order in which they happen. Message hops are of market data, order hops of the orders.
-MESSAGE_HOPS = (("exchange", "kernel_rx"), ("kernel_rx", "read"), ("read", "decoded"))
+MESSAGE_HOPS = (
+    ("exchange", "wire_in"),
+    ("exchange", "kernel_rx"),
+    ("wire_in", "kernel_rx"),
+    ("kernel_rx", "read"),
+    ("read", "decoded"),
+)
 ORDER_HOPS = (
     ("decoded", "decided"),
     ("decided", "encoded"),
@@ -19,12 +27,14 @@ ORDER_HOPS = (
     ("written", "sent"),
     ("written", "kernel_sched"),
     ("kernel_sched", "kernel_tx"),
+    ("written", "wire_out"),
     ("kernel_tx", "kernel_ack"),
+    ("wire_out", "reply_wire_in"),
     ("written", "reply_kernel_rx"),
     ("reply_kernel_rx", "reply_read"),
     ("written", "reply_read"),
 )
-OTHER_CLOCK = frozenset({"exchange"})
+MONITOR_CLOCK = frozenset({"wire_in", "wire_out", "reply_wire_in"})
 
 PERMILLE = (500, 900, 990, 999, 1000)  # of the durations; integers, because 0.999 × 1000 is not 999 in floating point
 
@@ -36,7 +46,8 @@ def hop_name(start: str, end: str) -> str:
 
 def durations(stamps: Stamps, start: str, end: str) -> Column:
     """Return `end` − `start` of the messages that have both, ns, shape (those messages,)."""
-    first, last = stamps.hops[start], stamps.hops[end]
+    here = "" if {start, end} <= MONITOR_CLOCK else "_here"
+    first, last = (stamps.hops[hop + here if hop in MONITOR_CLOCK else hop] for hop in (start, end))
     both = (first != ABSENT) & (last != ABSENT)
     taken: Column = last[both] - first[both]
     return taken

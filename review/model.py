@@ -80,6 +80,130 @@ class StampReport(Struct, frozen=True):
     suspended: int
 
 
+class Refuted(Struct, frozen=True):
+    """A stamp that cannot be true: the packet had passed the wire before the moment that it names.
+
+    Attributes:
+        trace, order: the message; of an outbound one, the trace of its cause.
+        hop: which stamp.
+        by_ns: how far it is from anything that θ's interval could explain.
+    """
+
+    trace: int
+    order: int
+    hop: str
+    by_ns: int
+
+
+class Traffic(Struct, frozen=True):
+    """One direction of the trader's connections on the wire.
+
+    Attributes:
+        packets, payload_bytes, frame_bytes: packets, their TCP payload, the whole frames as captured.
+        bits_per_s: mean of the frames.
+        retransmitted, reordered, copies: packets sent again, late originals, copies that the mirror made.
+        network_lost, mirror_lost, unknown_lost: holes in the stream, by cause.
+        resets, zero_windows: packets with RST; packets that forbid to send.
+    """
+
+    packets: int
+    payload_bytes: int
+    frame_bytes: int
+    bits_per_s: float
+    retransmitted: int
+    reordered: int
+    copies: int
+    network_lost: int
+    mirror_lost: int
+    unknown_lost: int
+    resets: int
+    zero_windows: int
+
+
+class CaptureReport(Struct, frozen=True):
+    """What a capture says of itself.
+
+    Attributes:
+        folder, source: its run; the interface or the files.
+        ended: why it ended; None when it was killed or still runs.
+        packets: taken from the source.
+        counters: the source's own, such as what the kernel dropped.
+        passed_over: packets that are no TCP segment, or could not be decoded, by reason.
+    """
+
+    folder: str
+    source: str
+    ended: str | None
+    packets: int
+    counters: dict[str, int]
+    passed_over: dict[str, int]
+
+
+class WireReport(Struct, frozen=True):
+    """How far the trader's own story agrees with the wire.
+
+    Attributes:
+        matched_rx, unmatched_rx: messages received, with and without the packet that carried their last byte.
+        matched_tx, unmatched_tx: the same of messages sent.
+        match_ratio: matched of all; None without messages.
+        causality_violations: stamps that cannot be true for any θ in its interval.
+        order_violations: messages whose own stamps are out of order.
+        retransmitted: packets sent again, both directions.
+        network_lost, mirror_lost: holes in the streams, both directions, by cause.
+        unrefuted: stamps that were tested and cannot be refuted; nothing more is claimed of them.
+        not_refutable: stamps that nothing could refute.
+        unmatched: why, by direction (`rx`, `tx`) and reason, with counts.
+        refuted: the first causality violations.
+        inbound, outbound: the traffic.
+        jitter_ns: mean change of exchange → wire_in from one message to the next; None where there is no such time.
+        captures: where all this comes from.
+    """
+
+    matched_rx: int
+    unmatched_rx: int
+    matched_tx: int
+    unmatched_tx: int
+    match_ratio: float | None
+    causality_violations: int
+    order_violations: int
+    retransmitted: int
+    network_lost: int
+    mirror_lost: int
+    unrefuted: int
+    not_refutable: int
+    unmatched: dict[str, dict[str, int]]
+    refuted: list[Refuted]
+    inbound: Traffic
+    outbound: Traffic
+    jitter_ns: int | None
+    captures: list[CaptureReport]
+
+
+class ClockReport(Struct, frozen=True):
+    """What is known of θ, the monitor's clock − the trader's.
+
+    Attributes:
+        lower_ns, upper_ns: θ's interval at the last clock probe; None where nothing bounds it.
+        drift_ppm: the middle of the drift's interval there, parts per million; None where nothing bounds it.
+        drift_error_ppm: half the width of that interval.
+        widest_ns: the widest interval of θ at any probe.
+        basis: `probes`, `one clock` (both journals were written on one machine, and there were no probes) or `none`.
+        probes: how many were answered in full.
+        steps: times at which a clock was set, or changed its rate, ISO 8601, UTC, with the size of it in words.
+        alarms: contradictions between probes, which no pair of clocks explains.
+    """
+
+    lower_ns: int | None
+    upper_ns: int | None
+    drift_ppm: float | None
+    drift_error_ppm: float | None
+    widest_ns: int | None
+    basis: str
+    probes: int
+    steps: list[str]
+    alarms: list[str]
+
+
 class RunHeader(Struct, frozen=True):
     """Which run this is.
 
@@ -118,7 +242,7 @@ class Review(Struct, frozen=True):
         dropped: messages that could not be used.
         hops: by name, `<from>_to_<to>`; None for one that no message has.
         tick_to_trade: the sum of it.
-        wire, clock: what a capture adds; there is none yet.
+        wire, clock: what a capture adds; None without one.
         cancels: cancel requests journalled.
         refused: intents that the trader itself refused.
         outages: how often the connection of a feed or a route was lost.
@@ -138,8 +262,8 @@ class Review(Struct, frozen=True):
     dropped: int
     hops: dict[str, Distribution | None]
     tick_to_trade: TickToTrade
-    wire: None
-    clock: None
+    wire: WireReport | None
+    clock: ClockReport | None
     cancels: int
     refused: int
     outages: int

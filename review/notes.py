@@ -5,9 +5,10 @@ Warnings say what is wrong with the run or with its stamps; remarks say what a f
 
 from collections.abc import Iterator
 
-from review.model import Review
+from review.model import ClockReport, Review, WireReport
 from review.units import count_text, duration_text
 
+_TOLD = 3  # of each kind
 _LOSSES = {
     "gaps": "updates of a feed were lost",
     "dropped": "messages could not be used",
@@ -22,6 +23,8 @@ def warnings(review: Review) -> Iterator[str]:
     """Yield what is wrong."""
     yield from _of_the_run(review)
     yield from _of_the_stamps(review)
+    if review.wire is not None and review.clock is not None:
+        yield from _of_the_capture(review.wire, review.clock)
 
 
 def _of_the_run(review: Review) -> Iterator[str]:
@@ -56,6 +59,23 @@ def _of_the_stamps(review: Review) -> Iterator[str]:
         yield f"this machine's clock was set during the run ({stamps.clock_steps} ×): {untested}"
 
 
+def _of_the_capture(wire: WireReport, clock: ClockReport) -> Iterator[str]:
+    for direction, words in (("rx", "received"), ("tx", "sent")):
+        if reasons := wire.unmatched[direction]:
+            told = "; ".join(f"{reason} ({count_text(n)})" for reason, n in reasons.items())
+            yield f"messages {words} whose packet was not found: {told}"
+    for each in wire.refuted[:_TOLD]:
+        where = f"trace {each.trace}" + (f", order {each.order}" if each.order else "")
+        yield f"{each.hop} of {where} cannot be true: its packet had passed {duration_text(each.by_ns).strip()} before"
+    yield from clock.steps[:_TOLD]
+    yield from clock.alarms[:_TOLD]
+    for capture in wire.captures:
+        if capture.ended is None:
+            yield f"the capture {capture.folder} has no end: it was killed, or it still runs"
+        if dropped := capture.counters.get("drops", 0):
+            yield f"the kernel dropped {count_text(dropped)} packets before {capture.source} could be read"
+
+
 def remarks(review: Review) -> Iterator[str]:
     """Yield what a figure holds, and what is missing."""
     stamps, hops = review.stamps, review.hops
@@ -70,11 +90,34 @@ def remarks(review: Review) -> Iterator[str]:
     yield text
     if review.orders:
         yield "the way in is of all messages, the way out of those that became orders: the medians need not add up"
-    exchange = hops["exchange_to_kernel_rx"]
+    arrival = "wire_in" if hops["exchange_to_wire_in"] is not None else "kernel_rx"
+    exchange = hops[f"exchange_to_{arrival}"]
     if exchange is not None:
         ahead = "; below zero: the venue's clock is ahead of this one" if exchange.p50_ns < 0 else ""
-        yield f"exchange → kernel_rx subtracts two clocks, the venue's and ours: latency and clock error in one{ahead}"
+        yield f"exchange → {arrival} subtracts two clocks, the venue's and ours: latency and clock error in one{ahead}"
     if hops["written_to_reply_read"] is not None and hops["written_to_reply_kernel_rx"] is None:
         yield "no first answer to an order owns its kernel stamp: the venue sends several messages at once"
-    if review.wire is None:
+    yield from _of_the_wire(review)
+
+
+def _of_the_wire(review: Review) -> Iterator[str]:
+    wire, clock = review.wire, review.clock
+    if wire is None or clock is None:
         yield "wire: no capture was given, so nothing outside this machine confirms these stamps"
+        return
+    yield "wire: what was tested is not refuted, which is all that can be said; inbound stamps cannot be refuted at all"
+    if clock.basis == "none":
+        yield (
+            "without clock probes the wire's times stand for themselves: figures between two packets hold, "
+            "those between a packet and a stamp do not exist"
+        )
+    elif clock.basis == "probes" and clock.lower_ns is not None and clock.upper_ns is not None:
+        half = (clock.upper_ns - clock.lower_ns + 1) // 2
+        yield f"figures between a packet and a stamp are known to ± {duration_text(half).strip()}"
+    if wire.jitter_ns is not None:
+        yield f"jitter of exchange → wire_in, from message to message: mean {duration_text(wire.jitter_ns).strip()}"
+    for capture in wire.captures:
+        if capture.passed_over:
+            commonest = sorted(capture.passed_over.items(), key=lambda item: -item[1])[:_TOLD]
+            told = "; ".join(f"{reason} ({count_text(n)})" for reason, n in commonest)
+            yield f"packets that the capture passed over: {told}"

@@ -6,11 +6,13 @@ killed has none, and all the rest is the same for it.
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from crosscheck.model import TraderConnection
 from journal.layout import RecordType
 from journal.reader import Record, RecordReader
 from market.events import FeedState
@@ -41,6 +43,7 @@ class _Settings(Struct):
 
 class _Configuration(Struct):
     config: _Settings
+    boot_id: str | None = None
 
 
 class _Connection(Struct):
@@ -49,6 +52,8 @@ class _Connection(Struct):
     index: int = -1
     name: str = ""
     reason: str = ""
+    local: str = ""
+    remote: str = ""
 
 
 class _Intent(Struct):
@@ -107,6 +112,8 @@ class RunRecords:
         outages: how often a connection of a feed or a route was lost, and for how long in all, ns.
         reasons: why, by count, under the names `gaps`, `dropped`, `rejects`, `refused`, `stopped` (strategies), `lost`
             (connections).
+        connections: every connection, by its number.
+        boot_id: what names this boot of the trader's machine, None when not told.
         clock: pairs of CLOCK_REALTIME and CLOCK_MONOTONIC, ns, in order.
         ended: the reason in the run's last record, None when there is no such record.
     """
@@ -128,6 +135,8 @@ class RunRecords:
         self.outages = 0
         self._down_since: dict[str, int] = {}
         self._down_ns = 0
+        self.connections: dict[int, TraderConnection] = {}
+        self.boot_id: str | None = None
         self.clock: list[tuple[int, int]] = []
         self.ended: str | None = None
         self._trades: TradeCounter | None = None
@@ -178,13 +187,17 @@ class RunRecords:
             ) from error
 
     def _on_config(self, record: Record) -> None:
-        config = _decode_configuration(record.payload).config
+        configuration = _decode_configuration(record.payload)
+        config, self.boot_id = configuration.config, configuration.boot_id
         self.name, self.loop, self.feeds = config.trader.name, config.trader.loop, config.feed
         self.strategies = [entry.name or entry.use.rpartition(":")[2] for entry in config.strategy]
         self._trades = TradeCounter(config.feed)
 
     def _on_connection(self, record: Record) -> None:
         news = _decode_connection(record.payload)
+        self._note_connection(record, news)
+        if news.role == "rest":  # made for a few requests, and closed by either side
+            return
         if self._trades is not None and news.event == "open" and news.role == "feed":
             self._trades.connected(record.conn, news.index)
         who = f"route {news.name}" if news.role == "route" else f"feed {news.index + 1}"
@@ -194,6 +207,14 @@ class RunRecords:
             self._down_since[who] = record.time_ns
         elif news.event == ("ready" if news.role == "route" else "open"):
             self._down_ns += record.time_ns - self._down_since.pop(who, record.time_ns)
+
+    def _note_connection(self, record: Record, news: _Connection) -> None:
+        if news.event == "open":
+            self.connections[record.conn] = TraderConnection(
+                record.conn, news.local, news.remote, record.time_ns, closed_ns=None
+            )
+        elif news.event in ("lost", "closed") and (known := self.connections.get(record.conn)) is not None:
+            self.connections[record.conn] = replace(known, closed_ns=record.time_ns)
 
     def _on_inbound(self, record: Record) -> None:
         if self._trades is not None:

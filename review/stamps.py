@@ -3,6 +3,9 @@
 `Stamps` have a column per hop, `int64` ns, shape (messages,), ABSENT where a message has no such stamp. Kernel receive
 stamps that belong to another message of the same read are left out here, so no figure can be made of them.
 
+With a capture there are `wire_in`, `wire_out` and `reply_wire_in`, of the monitor's clock; the columns `…_here` hold
+the same moments on the trader's clock, as well as θ is known. Without one they are absent.
+
 Joins: a message that was sent carries the trace id of the one that caused it; a transmit stamp has the connection and
 stream offset of the message's last byte; a reply names its order's ordinal.
 """
@@ -36,6 +39,21 @@ class RowLogs:
     sent: Rows
     transmitted: Rows
     missing: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class WireColumns:
+    """When a capture saw the packets of the messages, ns, ABSENT where it did not.
+
+    Attributes:
+        wire_in, wire_in_here: beside the received rows, on the monitor's clock and on the trader's.
+        wire_out, wire_out_here: beside the sent rows, likewise.
+    """
+
+    wire_in: Column
+    wire_in_here: Column
+    wire_out: Column
+    wire_out_here: Column
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,33 +92,42 @@ def read_row_logs(run: Path) -> RowLogs:
     return RowLogs(**found, missing=missing)
 
 
-def received_stamps(received: Rows) -> Stamps:
-    """Return the way in of every message in these rows: exchange, own kernel_rx, read, decoded.
+def received_stamps(received: Rows, wire: WireColumns | None = None) -> Stamps:
+    """Return the way in of every message in these rows: exchange, wire_in, own kernel_rx, read, decoded.
 
     Args:
         received: rows of the received log.
+        wire: what a capture saw of them, None without one.
     """
     shared = (received["flags"] & StampFlag.RX_SHARED) != 0
     hops = {name: received[name].copy() for name in ("exchange", "read", "decoded")}
     hops["kernel_rx"] = np.where(shared, ABSENT, received["kernel_rx"])
+    hops["wire_in"] = _absent(received) if wire is None else wire.wire_in
+    hops["wire_in_here"] = _absent(received) if wire is None else wire.wire_in_here
     return Stamps(received["trace"].copy(), received["order"].copy(), hops)
 
 
-def sent_stamps(logs: RowLogs) -> Stamps:
+def sent_stamps(logs: RowLogs, wire: WireColumns | None = None) -> Stamps:
     """Return the whole way of every message that was sent: that of its cause, its own, and its reply's.
 
-    Orders come with `reply_kernel_rx` and `reply_read` of the first message that is about them; a request that follows
-    for the same order (a cancel) has none, because which reply is its own is not told.
+    Orders come with the `reply_…` hops of the first message that is about them; a request that follows for the same
+    order (a cancel) has none, because which reply is its own is not told.
+
+    Args:
+        logs: all rows.
+        wire: what a capture saw of them, None without one.
     """
     sent, received = logs.sent, logs.received
-    way_in = received_stamps(received)
-    cause = first_match(received["trace"], sent["trace"])
+    way_in = received_stamps(received, wire)
+    cause = _causes(logs)
     hops = {name: _at(column, cause) for name, column in way_in.hops.items()}
     hops |= {name: sent[name].copy() for name in ("decided", "encoded", "written", "sent")}
     hops |= _transmitted_hops(sent, logs.transmitted)
+    hops["wire_out"] = _absent(sent) if wire is None else wire.wire_out
+    hops["wire_out_here"] = _absent(sent) if wire is None else wire.wire_out_here
     replies = np.flatnonzero((received["kind"] == MessageKind.ORDER) & (received["order"] != 0))
     reply = first_match(received["order"][replies], np.where(is_order(sent), sent["order"], 0))
-    for name in ("kernel_rx", "read"):
+    for name in ("kernel_rx", "read", "wire_in", "wire_in_here"):
         hops[f"reply_{name}"] = _at(way_in.hops[name][replies], reply)
     return Stamps(sent["trace"].copy(), sent["order"].copy(), hops)
 
@@ -116,9 +143,17 @@ def is_order(sent: Rows) -> Mask:
 
 def caused_by_market(logs: RowLogs) -> Mask:
     """Tell which messages were sent because of a market-data message, not of a timer or a report."""
-    cause = first_match(logs.received["trace"], logs.sent["trace"])
-    mask: Mask = _at(logs.received["kind"], cause) == MessageKind.MARKET
+    mask: Mask = _at(logs.received["kind"], _causes(logs)) == MessageKind.MARKET
     return mask
+
+
+def _causes(logs: RowLogs) -> Index:
+    """Return for each message sent the row of the message received that caused it, -1 where none did.
+
+    A trace id of 0 names no input: log-ons have it, and the replies that the trader reads before its engine runs.
+    """
+    trace = logs.sent["trace"]
+    return np.where(trace != 0, first_match(logs.received["trace"], trace), -1)
 
 
 def _transmitted_hops(sent: Rows, transmitted: Rows) -> dict[str, Column]:
@@ -157,6 +192,10 @@ def first_match(keys: npt.NDArray[np.integer], wanted: npt.NDArray[np.integer]) 
     ordered = keys[by_key]
     place = np.minimum(np.searchsorted(ordered, wanted), len(keys) - 1)
     return np.where(ordered[place] == wanted, by_key[place], -1)
+
+
+def _absent(rows: Rows) -> Column:
+    return np.full(len(rows), ABSENT, np.int64)
 
 
 def _at(column: npt.NDArray[np.integer], index: Index) -> Column:

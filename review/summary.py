@@ -1,5 +1,6 @@
 """From a run's folder to its review: the only place here that knows which figure comes from where."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import numpy as np
 
 from journal.layout import ABSENT, MessageKind, StampFlag
 from journal.reader import Rows
+from review.agreement import check_against, clock_report, wire_report
 from review.hops import distribution, durations, hop_distributions
 from review.model import Review, RunHeader, StampReport, TickToTrade
+from review.monitor import read_monitor
 from review.order_checks import NAMED, check_received, check_sent, clock_steps
 from review.records import RunRecords, read_run_records
 from review.stamps import RowLogs, Stamps, caused_by_market, is_order, read_row_logs, received_stamps, sent_stamps
@@ -16,23 +19,29 @@ from review.stamps import RowLogs, Stamps, caused_by_market, is_order, read_row_
 _REASONS_KEPT = 5
 
 
-def summarise(run: Path) -> Review:
+def summarise(run: Path, monitors: Sequence[Path] = ()) -> Review:
     """Read a run, finished, killed or still running, and sum it up.
 
     Args:
         run: the run's folder (`journal.runs.find_run`).
+        monitors: the captures of its packets, likewise.
 
     Raises:
-        NoJournal: the folder holds no journal.
+        NoJournal: a folder holds no journal of its kind.
         Corrupt: a committed entry is not what was written.
         Unreadable: a record is intact and makes no sense.
     """
     records, logs = read_run_records(run), read_row_logs(run)
-    market = logs.received[logs.received["kind"] == MessageKind.MARKET]
-    way_out = sent_stamps(logs)
+    captures = [read_monitor(monitor) for monitor in monitors]
+    agreement = check_against(records, logs, captures) if captures else None
+    wire = agreement.columns if agreement is not None else None
+    is_market = logs.received["kind"] == MessageKind.MARKET
+    market = logs.received[is_market]
+    way_out = sent_stamps(logs, wire)
     placed = is_order(logs.sent)
     orders = way_out.select(placed)
     ticks = way_out.select(placed & caused_by_market(logs))
+    stamps = _stamp_report(records, logs, market, way_out, orders)
     return Review(
         messages=len(market),
         trades=records.trades,
@@ -41,20 +50,21 @@ def summarise(run: Path) -> Review:
         rejects=records.rejects,
         gaps=records.gaps,
         dropped=records.dropped,
-        hops=hop_distributions(received_stamps(market), orders),
+        hops=hop_distributions(received_stamps(logs.received, wire).select(is_market), orders),
         tick_to_trade=TickToTrade(
             process=distribution(durations(ticks, "read", "written")),
             kernel=distribution(durations(ticks, "kernel_rx", "kernel_tx")),
+            wire=distribution(durations(ticks, "wire_in", "wire_out")),
         ),
-        wire=None,
-        clock=None,
+        wire=wire_report(agreement, logs.received, captures, stamps.order_violations) if agreement else None,
+        clock=clock_report(agreement.check.clock) if agreement else None,
         cancels=records.cancels,
         refused=records.refused,
         outages=records.outages,
         outage_seconds=records.outage_ns / 1e9,
         unanswered=len(records.placed - records.answered),
         reasons={name: dict(count.most_common(_REASONS_KEPT)) for name, count in records.reasons.items()},
-        stamps=_stamp_report(records, logs, market, way_out, orders),
+        stamps=stamps,
         run=_header(run, records),
     )
 

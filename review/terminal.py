@@ -9,10 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from review.hops import MESSAGE_HOPS, ORDER_HOPS, hop_name
+from review.hops import MESSAGE_HOPS, MONITOR_CLOCK, ORDER_HOPS, hop_name
 from review.model import Distribution, Review
 from review.notes import remarks, warnings
 from review.units import bar_text, count_text, duration_text
+from review.wire_terminal import wire_lines
 
 _REPLY_FROM = ORDER_HOPS.index(("kernel_tx", "kernel_ack"))
 _SECTIONS = {
@@ -20,7 +21,13 @@ _SECTIONS = {
     "an order goes out": ORDER_HOPS[:_REPLY_FROM],
     "the answer to it": ORDER_HOPS[_REPLY_FROM:],
 }
-_BESIDE = {("exchange", "kernel_rx"), ("written", "sent")}  # not on the way from the first packet to the second
+_BESIDE = {  # not on the way from the first packet to the second
+    ("exchange", "wire_in"),
+    ("exchange", "kernel_rx"),
+    ("wire_in", "kernel_rx"),
+    ("written", "sent"),
+    ("written", "wire_out"),
+}
 _TICK_TO_TRADE = {"process": "process  read → written", "kernel": "kernel   rx → tx", "wire": "wire     in → out"}
 _MAX_BAR_CELLS = 40
 _BETWEEN = (0, 1, 0, 0)  # one cell between columns
@@ -35,7 +42,8 @@ def render(review: Review, console: Console) -> None:
         review: the review.
         console: where to.
     """
-    for line in (*_header(review), Text(), *_counts(review), Text(), _figures(review, console.width), Text()):
+    wire = () if review.wire is None or review.clock is None else (Text(), wire_lines(review.wire, review.clock))
+    for line in (*_header(review), Text(), *_counts(review), *wire, Text(), _figures(review, console.width), Text()):
         console.print(line, highlight=False)
     for sentence in warnings(review):
         console.print(_note(Text("!", "bold red"), Text(sentence)))
@@ -107,8 +115,17 @@ def _rows(review: Review) -> Iterator[tuple[list[Text], _Hop | None]]:
         yield [], None
         yield [Text(title, "bold")], None
         for start, end in hops:
+            if not _shown(review, start, end):
+                continue
             label = f"{start} → {end}".replace("reply_", "")
             yield _cells(label, review.hops[hop_name(start, end)], ""), (start, end)
+
+
+def _shown(review: Review, start: str, end: str) -> bool:
+    """Tell whether a hop has a row: those of a capture only with one, and then one row from the exchange is enough."""
+    if {start, end} & MONITOR_CLOCK:
+        return review.wire is not None
+    return (start, end) != ("exchange", "kernel_rx") or review.hops[hop_name("exchange", "wire_in")] is None
 
 
 def _cells(label: str, found: Distribution | None, style: str) -> list[Text]:

@@ -1,4 +1,4 @@
-"""Numbers as a person reads them: durations with three digits and their unit, counts with separators."""
+"""Numbers as a person reads them: durations and amounts with three digits and their unit, counts with separators."""
 
 _UNITS = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs"), (1, "ns"))
 _EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
@@ -20,6 +20,29 @@ def duration_text(duration_ns: int) -> str:
 def count_text(count: int) -> str:
     """Return a count with separators, beyond a million in millions: `41,248`, `1.25 M`."""
     return f"{count:,}" if count < 1_000_000 else f"{count / 1e6:.2f} M"
+
+
+def ratio_text(ratio: float) -> str:
+    """Return a ratio as per cent, rounded down so that only what is whole reads `100 %`."""
+    return "100 %" if ratio == 1 else f"{int(ratio * 100_000) / 1000:.3f} %"
+
+
+def bytes_text(count: int) -> str:
+    """Return a number of bytes with a decimal unit: `845 B`, `12.3 MB`."""
+    return _decimal_text(float(count), "B")
+
+
+def bits_text(per_second: float) -> str:
+    """Return a bandwidth with a decimal unit: `8.21 Mbit/s`."""
+    return _decimal_text(per_second, "bit/s")
+
+
+def _decimal_text(amount: float, unit: str) -> str:
+    for prefix in ("", "k", "M", "G"):
+        if amount < 999.5:
+            return f"{amount:.0f} {unit}" if not prefix else f"{amount:.3g} {prefix}{unit}"
+        amount /= 1000
+    return f"{amount:,.3g} T{unit}"
 
 
 def bar_text(start: float, share: float, width: int) -> str:

@@ -6,15 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from journal.layout import ABSENT
-from review.hops import MESSAGE_HOPS, ORDER_HOPS, distribution, durations, hop_distributions, hop_name
+from review.hops import MESSAGE_HOPS, MONITOR_CLOCK, ORDER_HOPS, distribution, durations, hop_distributions, hop_name
 from review.stamps import Stamps
 
+THETA_NS = 1_000_000
 DURATIONS = st.lists(st.integers(-(10**12), 10**12), min_size=1, max_size=300)
 
 
 def stamps(**hops: list[int]) -> Stamps:
     """Return stamps with these hops."""
     columns = {name: np.array(hop, np.int64) for name, hop in hops.items()}
+    for name in MONITOR_CLOCK & columns.keys():
+        columns[f"{name}_here"] = np.where(columns[name] == ABSENT, ABSENT, columns[name] - THETA_NS)
     number = np.arange(len(next(iter(columns.values()))), dtype=np.uint64)
     return Stamps(number, number, columns)
 
@@ -28,6 +31,14 @@ def test_an_absent_stamp_never_enters() -> None:
 def test_a_hop_below_zero_is_kept() -> None:
     """The venue's clock may be ahead: that is shown, not hidden."""
     assert [-90] == durations(stamps(exchange=[200], kernel_rx=[110]), "exchange", "kernel_rx").tolist()
+
+
+def test_times_of_the_monitor_are_compared_with_one_another_as_they_are() -> None:
+    """And with a stamp of the trader's where they are on the trader's clock."""
+    order = stamps(wire_in=[THETA_NS + 100], kernel_rx=[103], written=[150], wire_out=[THETA_NS + 160])
+    assert [60] == durations(order, "wire_in", "wire_out").tolist()
+    assert [3] == durations(order, "wire_in", "kernel_rx").tolist()
+    assert [10] == durations(order, "written", "wire_out").tolist()
 
 
 def test_without_durations_there_is_no_distribution() -> None:
@@ -65,7 +76,7 @@ def test_percentiles_equal_numpys_exact() -> None:
 
 def test_every_hop_has_its_name_even_when_no_message_has_it() -> None:
     """A reader of the JSON finds the same keys in each run."""
-    message = stamps(exchange=[ABSENT], kernel_rx=[5], read=[7], decoded=[10])
+    message = stamps(exchange=[ABSENT], wire_in=[ABSENT], kernel_rx=[5], read=[7], decoded=[10])
     names = {name for hop in ORDER_HOPS for name in hop}
     order = stamps(**{name: [ABSENT] for name in names})
     found = hop_distributions(message, order)

@@ -128,3 +128,20 @@ def test_a_missing_log_is_named(writer: RunWriter) -> None:
     for file in run.glob("sent-*"):
         file.unlink()
     assert ["sent"] == summarise(run).stamps.missing
+
+
+def test_a_rest_connection_that_ends_is_no_outage(writer: RunWriter) -> None:
+    """Nor does one that begins end the outage of its feed."""
+    writer.begin()
+    second = 1_000_000_000
+    for event, role, at_ns in (
+        ("open", "rest", 0),
+        ("lost", "feed", second),
+        ("closed", "rest", second),
+        ("open", "rest", second + second // 4),
+    ):
+        about = {"event": event, "role": role, "index": 0, "reason": "gone"}
+        writer.record(RecordType.CONNECTION, about, conn=9, at_ns=at_ns)
+    found = read_run_records(writer.end())
+    assert (1, second) == (found.outages, found.outage_ns)
+    assert {"feed 1: gone": 1} == found.reasons["lost"]

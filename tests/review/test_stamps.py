@@ -69,6 +69,16 @@ def test_the_cause_is_found_by_its_trace(logs: RowLogs) -> None:
     assert [False, True, False, False] == caused_by_market(logs).tolist()
 
 
+def test_a_trace_of_zero_is_nobodys_cause(rows: MakeRows) -> None:
+    """Neither is the first reply, which has none of its own, the cause of its request: it would lie before it."""
+    received = rows("received", trace=[0], kind=[MessageKind.REST], read=[90], decoded=[95])
+    logs = RowLogs(
+        received, rows("sent", trace=[0], kind=[MessageKind.REST], written=[50]), rows("transmitted", off=[])
+    )
+    assert [ABSENT] == sent_stamps(logs).hops["decoded"].tolist()
+    assert [False] == caused_by_market(logs).tolist()
+
+
 def test_transmit_stamps_are_found_by_connection_and_offset(logs: RowLogs) -> None:
     """The same offset on another connection is another byte; the first stamp of a kind counts."""
     hops = sent_stamps(logs).hops

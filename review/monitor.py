@@ -1,0 +1,148 @@
+"""A capture's journal as the crosscheck wants it, and what the capture says of itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from crosscheck.model import Rows, WireConnection, WireSide
+from journal.errors import NoJournal
+from journal.layout import RecordType
+from journal.reader import Record, RecordReader, read_rows
+from journal.wire import WIRE_LOGS
+from review.records import Unreadable
+
+
+class Counts(Struct, frozen=True):
+    """What a capture had counted when it last said so; see `capture.agent.Progress`."""
+
+    packets: int = 0
+    bytes: int = 0
+    segments: int = 0
+    journalled: int = 0
+    connections: int = 0
+    source: dict[str, int] = {}
+    probes: dict[str, int] | None = None
+    passed_over: dict[str, int] = {}
+
+
+class _Configuration(Struct):
+    capture: dict[str, object]
+    boot_id: str | None = None
+
+
+class _Connection(Struct):
+    a: str
+    b: str
+    tunnel: int
+
+
+class _Reason(Struct):
+    reason: str
+
+
+_decode_configuration = msgspec.json.Decoder(_Configuration).decode
+_decode_connection = msgspec.json.Decoder(_Connection).decode
+_decode_counts = msgspec.json.Decoder(Counts).decode
+_decode_reason = msgspec.json.Decoder(_Reason).decode
+
+
+@dataclass(slots=True)
+class MonitorRun:
+    """One capture.
+
+    Attributes:
+        folder: the run's folder.
+        packets, losses, probes: its rows (`journal.wire`).
+        connections: whose packets they are.
+        counts: what it counted.
+        boot_id: the machine's, None when not told.
+        source: the interface or the files.
+        ended: the reason in its last record, None when it was killed or still runs.
+    """
+
+    folder: Path
+    packets: Rows
+    losses: Rows
+    probes: Rows
+    connections: list[WireConnection] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
+    boot_id: str | None = None
+    source: str = ""
+    ended: str | None = None
+
+    def take(self, record: Record) -> None:
+        """Take one record into account."""
+        if record.type is RecordType.CONFIG:
+            configuration = _decode_configuration(record.payload)
+            self.boot_id, self.source = configuration.boot_id, str(configuration.capture.get("source", ""))
+        elif record.type is RecordType.CONNECTION:
+            met = _decode_connection(record.payload)
+            self.connections.append(WireConnection(record.conn, met.a, met.b, met.tunnel))
+        elif record.type is RecordType.COUNTS:
+            self.counts = _decode_counts(record.payload)
+        elif record.type is RecordType.END:
+            self.ended = _decode_reason(record.payload).reason
+
+
+def read_monitor(run: Path) -> MonitorRun:
+    """Read a capture's journal, also one that is being written.
+
+    Args:
+        run: the run's folder.
+
+    Raises:
+        NoJournal: the folder holds no capture's journal.
+        Corrupt: a committed entry is not what was written.
+        Unreadable: a record is intact and makes no sense.
+    """
+    logs = {}
+    for log, dtype in WIRE_LOGS.items():
+        try:
+            logs[log] = np.concatenate([np.empty(0, dtype), *read_rows(run, log)])
+        except NoJournal as error:
+            raise NoJournal(f"{run} is no capture's journal: it holds no {log!r} log") from error
+    monitor = MonitorRun(run, logs["packets"], logs["losses"], logs["probes"])
+    for record in RecordReader(run):  # after the rows: their connections are recorded before them
+        try:
+            monitor.take(record)
+        except msgspec.MsgspecError as error:
+            raise Unreadable(f"the {record.type.name} record of the capture is not understood: {error}") from error
+    return monitor
+
+
+def wire_side(monitors: Sequence[MonitorRun], trader_boot_id: str | None) -> WireSide:
+    """Join captures, such as the members of a fanout group, into one side of a crosscheck.
+
+    Args:
+        monitors: at least one.
+        trader_boot_id: of the trader's machine, None when not known. Where it is the monitors' too and there are no
+            probes, both sides have one clock; probes are believed rather than that.
+
+    Returns:
+        All rows, with connections numbered through.
+    """
+    packets: list[Rows] = []
+    losses: list[Rows] = []
+    connections: list[WireConnection] = []
+    first = 0
+    for monitor in monitors:
+        for rows, into in ((monitor.packets, packets), (monitor.losses, losses)):
+            if first:
+                rows = rows.copy()  # noqa: PLW2901 - the journal's own rows are read-only
+                rows["stream"] += 2 * first
+            into.append(rows)
+        connections += [WireConnection(met.number + first, met.a, met.b, met.tunnel) for met in monitor.connections]
+        first += max((met.number for met in monitor.connections), default=0)
+    probes = np.concatenate([monitor.probes for monitor in monitors])
+    same_boot = trader_boot_id is not None and all(monitor.boot_id == trader_boot_id for monitor in monitors)
+    return WireSide(
+        packets=np.concatenate(packets),
+        losses=np.concatenate(losses),
+        probes=probes,
+        connections=connections,
+        one_clock=same_boot and not len(probes),
+    )
