@@ -7,6 +7,7 @@ else.
 import io
 import os
 import sys
+from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -65,9 +66,15 @@ def demo(
     seconds: Annotated[float | None, typer.Option(min=0.1, help="When to stop; a recording's end unless said.")] = None,
     *,
     plain: Annotated[bool, typer.Option("--plain", help="No TLS.")] = False,
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Exchange, trader and monitor in network namespaces, mirrored traffic.")
+    ] = False,
+    gso_max_segs: Annotated[
+        int | None, typer.Option(min=1, help="With --mirror: segments a frame of the feed's link may hold; 1 for none.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the review's object alone.")] = False,
 ) -> None:
-    """Run a local exchange and a trader over TLS, then show where every microsecond went."""
+    """Run a local exchange and a trader over TLS, capture their packets, then show where every microsecond went."""
     from wirestamp.demo import DemoOptions, run_demo
     from wirestamp.serving import speed_factor
 
@@ -83,6 +90,8 @@ def demo(
         seconds=seconds,
         plain=plain,
         as_json=as_json,
+        mirror=mirror,
+        gso_max_segs=gso_max_segs,
     )
     raise typer.Exit(run_demo(options))
 
@@ -138,16 +147,112 @@ def sandbox(
     raise typer.Exit(serve_sandbox(options))
 
 
-@app.command(epilog="Example: wirestamp review data/btc-modulo")
+@app.command(epilog="Example: wirestamp capture -i eth1 --probe 10.0.0.5 --data capture-data")
+def capture(
+    *,
+    interface: Annotated[str | None, typer.Option("-i", "--interface", metavar="IFACE", help="Capture here.")] = None,
+    read: Annotated[
+        list[Path] | None, typer.Option("-r", "--read", metavar="FILE", help="Read this; again for what follows.")
+    ] = None,
+    data: Annotated[Path, typer.Option(metavar="DIR", help="The folder of its runs.")] = Path("capture-data"),
+    port: Annotated[
+        list[int] | None, typer.Option(metavar="PORT", help="Watch only connections from or to this TCP port; repeat.")
+    ] = None,
+    vxlan_port: Annotated[list[int], typer.Option(metavar="PORT", help="A UDP port of VXLAN; repeat.")] = [4789, 8472],  # noqa: B006 - typer copies it
+    geneve_port: Annotated[list[int], typer.Option(metavar="PORT", help="A UDP port of GENEVE; repeat.")] = [6081],  # noqa: B006 - typer copies it
+    probe: Annotated[
+        str | None, typer.Option(metavar="HOST[:PORT]", help="The trader's `wirestamp responder`, for its clock.")
+    ] = None,
+    probe_rate: Annotated[float, typer.Option(min=0.1, max=1000, help="Clock probes a second.")] = 20.0,
+    store: Annotated[str, typer.Option(metavar="SIZE", help="Keep the packets too, up to this: 500M, 20G.")] = "0",
+    keep: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Delete the oldest journals beyond this: 50G; never unless said.")
+    ] = None,
+    fanout: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Share the interface among the agents of this group.")
+    ] = None,
+    hardware: Annotated[bool, typer.Option("--hardware", help="Take the NIC's own stamps.")] = False,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="When to stop; never unless said.")] = None,
+) -> None:
+    """Journal the packets of TCP connections, from an interface or from files, also out of a mirror's tunnels."""
+    from wirestamp.capturing import CaptureOptions, probe_target, run_capture, size_bytes
+
+    try:
+        options = CaptureOptions(
+            interface=interface,
+            files=read or [],
+            data=data,
+            ports=tuple(port or ()),
+            vxlan_ports=tuple(vxlan_port),
+            geneve_ports=tuple(geneve_port),
+            probe=None if probe is None else probe_target(probe),
+            probes_per_s=probe_rate,
+            store_bytes=size_bytes("--store", store),
+            keep_bytes=None if keep is None else size_bytes("--keep", keep),
+            fanout=fanout,
+            hardware=hardware,
+            seconds=seconds,
+        )
+    except ValueError as error:
+        raise fail(error, 2) from error
+    raise typer.Exit(run_capture(options))
+
+
+@app.command(epilog="Example: wirestamp responder --host 10.0.0.5")
+def responder(
+    host: Annotated[str, typer.Option(help="The address to answer at.")] = "0.0.0.0",  # noqa: S104 - see --allow
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The UDP port, 0 for any free one.")] = 9460,
+    allow: Annotated[
+        list[str] | None, typer.Option(metavar="NETWORK", help="Answer these alone; private networks unless said.")
+    ] = None,
+) -> None:
+    """Answer the clock probes of a capture agent; runs beside the trader."""
+    from wirestamp.capturing import run_responder
+
+    raise typer.Exit(run_responder(host, port, allow or []))
+
+
+@app.command(epilog="Example: wirestamp review data/btc-modulo capture-data")
 def review(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run, or a folder of runs: the latest.")],
+    monitors: Annotated[
+        list[Path] | None, typer.Argument(metavar="MONITOR_DIR", help="The capture's run, or its folder of runs.")
+    ] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show what a run did and how long every hop took, from its journal alone; the run may still be going on."""
+    """Show what a run did and how long every hop took; with a capture's journal, what the wire says of it."""
     from wirestamp.reviewing import review_run
 
-    raise typer.Exit(review_run(directory, as_json=as_json))
+    raise typer.Exit(review_run(directory, monitors or [], as_json=as_json))
+
+
+class _Format(StrEnum):
+    """What `export` can write."""
+
+    PCAPNG = "pcapng"
+    PERFETTO = "perfetto"
+    PLAINTEXT = "plaintext"
+
+
+@app.command(epilog="Example: wirestamp export data/btc-modulo capture-data --to pcapng -o matched.pcapng")
+def export(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A trader's run, or its folder of runs.")],
+    monitors: Annotated[list[Path] | None, typer.Argument(metavar="MONITOR_DIR", help="A capture, likewise.")] = None,
+    *,
+    to: Annotated[_Format, typer.Option(help="Packets with comments, a trace, or decrypted TLS records.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="stdout unless said.")] = None,
+    packets: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Packet files, where the capture kept none; repeat.")
+    ] = None,
+    key_log: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="For plaintext: the file that SSLKEYLOGFILE named.")
+    ] = None,
+) -> None:
+    """Write what the journals know for Wireshark (pcapng), the Perfetto UI (perfetto), or as decrypted text."""
+    from wirestamp.exporting import ExportOptions, run_export
+
+    raise typer.Exit(run_export(ExportOptions(directory, monitors or [], to.value, output, packets or [], key_log)))
 
 
 @app.command(epilog="Example: wirestamp replay data/btc-modulo")

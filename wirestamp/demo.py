@@ -1,14 +1,12 @@
-"""`wirestamp demo`: a local exchange and a trader as two processes, then the review of what the trader journalled.
+"""`wirestamp demo`: a local exchange, a trader and a capture as processes, then the review of what they journalled.
 
-Nothing here is special to the demo: it starts the same commands that a person would, and reads the same journal.
+Nothing here is special to the demo: it starts the same commands that a person would, and reads the same journals.
+Where they run is the stage's business (`wirestamp.stage`): on this machine, or in network namespaces with a mirror.
 """
 
 import contextlib
 import json
-import os
-import signal
 import ssl
-import subprocess
 import sys
 import time
 import urllib.error
@@ -16,7 +14,6 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -24,12 +21,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from journal.reader import read_rows
 from journal.runs import find_run
+from wirestamp.children import Child, child, interrupts
 from wirestamp.reviewing import review_run
+from wirestamp.stage import Stage, StageError, stage_for
 
 SYNTHETIC_SECONDS = 20.0
 _NAME = "demo"
+_MONITOR = "monitor"
 _START_TIMEOUT_S = 20.0
-_STOP_TIMEOUT_S = 10.0
 _POLL_S = 0.2
 
 _CONFIGURATION = """\
@@ -85,6 +84,8 @@ class DemoOptions:
         seconds: when to stop; None plays recordings to their end, and the synthetic market for 20 s.
         plain: no TLS.
         as_json: print the review's object alone.
+        mirror: run the three parts in network namespaces, with a traffic mirror between them.
+        gso_max_segs: with `mirror`, the most segments that the kernel may hand to the feed's link in one frame.
     """
 
     data: Path
@@ -93,6 +94,8 @@ class DemoOptions:
     seconds: float | None
     plain: bool
     as_json: bool
+    mirror: bool = False
+    gso_max_segs: int | None = None
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -102,161 +105,139 @@ def run_demo(options: DemoOptions) -> int:
         The exit status: 0 done, 3 when a part could not start, 1 when one failed on the way.
     """
     console = Console(stderr=True, highlight=False)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the processes that were started end with us
-        signal.signal(number, _interrupts.take)
+    interrupts.watch()
+    kept = f"what the trader saw until then is kept: wirestamp review {options.data / _NAME}"
     try:
         options.data.mkdir(parents=True, exist_ok=True)
-        with _sandbox(options) as exchange:
-            before = exchange.status()
-            _introduce(console, options, exchange)
-            with _trader(options, exchange) as trader:
-                _watch(console, options, exchange, trader, before)
-                _let_it_read(options.data / _NAME, exchange)
-            status = exchange.status()
+        with stage_for(mirror=options.mirror, gso_max_segs=options.gso_max_segs) as stage:
+            captured = _play(console, options, stage)
     except DemoError as error:
         print(f"wirestamp demo: {error}", file=sys.stderr)  # noqa: T201 - a command speaks to its user
         if error.status == 1:
-            console.print(f"What the trader saw until then is kept: wirestamp review {options.data / _NAME}")
+            console.print(kept.capitalize())
         return error.status
-    except OSError as error:
+    except (OSError, StageError) as error:
         print(f"wirestamp demo: {error}", file=sys.stderr)  # noqa: T201
         return 3
     except KeyboardInterrupt:
-        console.print(f"stopped; what the trader saw until then is kept: wirestamp review {options.data / _NAME}")
+        console.print(f"stopped; {kept}")
         return 1
+    monitors = [options.data / _MONITOR] if captured else []
+    return review_run(options.data / _NAME, monitors, as_json=options.as_json)
+
+
+def _play(console: Console, options: DemoOptions, stage: Stage) -> bool:
+    """Run exchange, capture and trader until it is over; return whether there was a capture."""
+    with _sandbox(options, stage) as exchange:
+        before = exchange.status()
+        _introduce(console, options, stage, exchange)
+        with _monitor(options, stage, exchange) as monitor, _trader(options, stage, exchange) as trader:
+            _watch(console, options, exchange, trader, before)
+            _let_it_read(options.data / _NAME, exchange)
+            if monitor is not None and monitor.ended:
+                raise DemoError(f"the capture ended early: {monitor.last_words()}", 1)
+        status = exchange.status()
     sent, orders, fills = (status[name] - before[name] for name in ("sent", "orders", "fills"))
+    source = "the trader's journal says" if monitor is None else "the two journals say"
     console.print(
         f"The exchange sent {sent:,} messages, took {orders:,} orders and filled them {fills:,} times. "
-        "This is what the trader's journal says:\n"
+        f"This is what {source}:\n"
     )
-    return review_run(options.data / _NAME, as_json=options.as_json)
+    return monitor is not None
 
 
-class _Interrupts:
-    """Turns signals into KeyboardInterrupt, but not while a process is being started or ended."""
-
-    def __init__(self) -> None:
-        self._held = self._pending = False
-
-    def take(self, _number: int, _frame: FrameType | None) -> None:
-        """Handle a signal."""
-        if not self._held:
-            raise KeyboardInterrupt
-        self._pending = True
-
-    @contextlib.contextmanager
-    def hold(self) -> Iterator[None]:
-        """Let signals wait until the block is done."""
-        self._held = True
-        try:
-            yield
-        finally:
-            self._held = False
-        if self._pending:
-            self._pending = False
-            raise KeyboardInterrupt
-
-
-_interrupts = _Interrupts()
-
-
-def _introduce(console: Console, options: DemoOptions, exchange: "_Exchange") -> None:
+def _introduce(console: Console, options: DemoOptions, stage: Stage, exchange: "_Exchange") -> None:
     what = ", ".join(path.name for path in options.replay) or "a synthetic market calibrated from recordings"
     factor = {"max": "as fast as it can be read", "1": "at its own speed"}.get(
         options.speed, f"at {options.speed} times its speed"
     )
     console.print(f"A local exchange at {exchange.url} plays {what}, {factor};")
-    console.print(
-        "a trader in a process of its own follows it, decides by trade volume, and sends paper orders back.\n"
-    )
+    console.print("a trader in a process of its own follows it, decides by trade volume, and sends paper orders back;")
+    console.print(f"{stage.capture_words}\n")
 
 
 class _Exchange:
     """The running sandbox, as its clients see it."""
 
-    def __init__(self, url: str, ca: str | None, log: Path) -> None:
+    def __init__(self, url: str, ca: str | None, process: Child, stage: Stage) -> None:
         self.url = url
         self.ca = ca
-        self._log = log
+        self._process = process
+        self._stage = stage
         self._context = ssl.create_default_context(cafile=ca) if ca else None
+
+    @property
+    def port(self) -> int:
+        """The TCP port that it listens at."""
+        return int(self.url.rpartition(":")[2])
 
     def status(self) -> dict[str, Any]:
         """Return the sandbox's own counts."""
         address = f"{self.url}/sandbox/status"
         try:
-            with urllib.request.urlopen(address, timeout=5, context=self._context) as reply:  # noqa: S310 - our own URL
+            with (
+                self._stage.inside("exchange"),
+                urllib.request.urlopen(address, timeout=5, context=self._context) as reply,  # noqa: S310 - our own URL
+            ):
                 found: dict[str, Any] = json.load(reply)
         except (OSError, ValueError) as error:
-            raise DemoError(f"the exchange does not answer: {_last_words(self._log) or error}", 1) from error
+            words = self._process.last_words() or error
+            raise DemoError(f"the exchange does not answer: {words}", 1) from error
         return found
 
 
+def _said(process: Child) -> dict[str, Any]:
+    line = process.line()
+    if line is None:
+        raise DemoError(f"the {process.name} did not start: {process.last_words()}", 3)
+    return line
+
+
 @contextlib.contextmanager
-def _sandbox(options: DemoOptions) -> Iterator[_Exchange]:
+def _sandbox(options: DemoOptions, stage: Stage) -> Iterator[_Exchange]:
     arguments = ["sandbox", "--port", "0", "--data", str(options.data / "sandbox"), "--speed", options.speed]
+    arguments += ["--host", stage.exchange_host]
     for path in options.replay:
         arguments += ["--replay", str(path)]
     if options.plain:
         arguments.append("--plain")
-    log = options.data / "exchange.log"
-    with _process("exchange", arguments, options.data) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line:
-            process.wait(_STOP_TIMEOUT_S)
-            raise DemoError(f"the exchange did not start: {_last_words(log)}", 3)
-        said = json.loads(line)
-        yield _Exchange(said["url"], said["ca"], log)
+    with child("exchange", arguments, options.data, stage.prefix("exchange")) as process:
+        said = _said(process)
+        yield _Exchange(said["url"], said["ca"], process, stage)
 
 
 @contextlib.contextmanager
-def _trader(options: DemoOptions, exchange: _Exchange) -> Iterator["subprocess.Popen[str]"]:
+def _monitor(options: DemoOptions, stage: Stage, exchange: _Exchange) -> Iterator[Child | None]:
+    """Capture, with the responder that its clock probes ask, where the stage can."""
+    if stage.interface is None:
+        yield None
+        return
+    arguments = ["capture", "-i", stage.interface, "--data", str(options.data / _MONITOR)]
+    arguments += ["--port", str(exchange.port), "--store", "256M"]
+    with contextlib.ExitStack() as parts:
+        if stage.responder_host is not None:
+            respond = ["responder", "--host", stage.responder_host, "--port", "0"]
+            said = _said(parts.enter_context(child("responder", respond, options.data, stage.prefix("trader"))))
+            arguments += ["--probe", f"{stage.responder_host}:{said['port']}"]
+        process = parts.enter_context(child("capture", arguments, options.data, stage.prefix("monitor")))
+        _said(process)
+        yield process
+
+
+@contextlib.contextmanager
+def _trader(options: DemoOptions, stage: Stage, exchange: _Exchange) -> Iterator[Child]:
     config = options.data / "demo.toml"
     ca = f'ca = "{Path(exchange.ca).absolute()}"\n' if exchange.ca else ""
     config.write_text(_CONFIGURATION.format(name=_NAME, url=exchange.url, ca=ca), encoding="utf-8")
-    with _process("trader", ["run", "-c", str(config)], options.data) as process:
+    with child("trader", ["run", "-c", str(config)], options.data, stage.prefix("trader")) as process:
         yield process
-
-
-@contextlib.contextmanager
-def _process(name: str, arguments: list[str], data: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Run `wirestamp ARGUMENTS` with its log beside the data; end it in order, or else by force."""
-    environment = {
-        "WIRESTAMP_BINANCE_LOCAL_KEY": "sandbox",
-        "WIRESTAMP_BINANCE_LOCAL_SECRET": "sandbox",
-        **{key: value for key, value in os.environ.items() if key != "STATE_DIRECTORY"},
-    }
-    process: subprocess.Popen[str] | None = None
-    try:
-        with (data / f"{name}.log").open("w", encoding="utf-8") as log, _interrupts.hold():
-            process = subprocess.Popen(  # noqa: S603 - our own command
-                [sys.executable, "-m", "wirestamp", *arguments],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True, env=environment,
-                start_new_session=True,  # Ctrl-C reaches us alone, and we end it in order
-            )  # fmt: skip
-        yield process
-    finally:
-        if process is not None:
-            with _interrupts.hold():
-                _end(process)
-
-
-def _end(process: "subprocess.Popen[str]") -> None:
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(_STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    assert process.stdout is not None
-    process.stdout.close()
 
 
 def _watch(
     console: Console,
     options: DemoOptions,
     exchange: _Exchange,
-    trader: "subprocess.Popen[str]",
+    trader: Child,
     before: dict[str, Any],
 ) -> None:
     """Show what happens until it is over."""
@@ -267,19 +248,14 @@ def _watch(
         began: float | None = None
         waited = time.monotonic()
         while True:
-            if trader.poll() is not None:
-                raise DemoError(
-                    f"the trader ended early: {_last_words(options.data / 'trader.log')}", 3 if began is None else 1
-                )
+            if trader.ended:
+                raise DemoError(f"the trader ended early: {trader.last_words()}", 3 if began is None else 1)
             status = exchange.status()
             now = time.monotonic()
             if began is None and status["sent"]:
                 began = now
             if began is None and now - waited > _START_TIMEOUT_S:
-                raise DemoError(
-                    f"the trader does not subscribe: {_last_words(options.data / 'trader.log')}",
-                    3 if began is None else 1,
-                )
+                raise DemoError(f"the trader does not subscribe: {trader.last_words()}", 3)
             sent, orders, fills = (status[name] - before[name] for name in ("sent", "orders", "fills"))
             text = f"{sent:>9,} messages  {orders:>6,} orders  {fills:>6,} fills"
             progress.update(bar, description=text, completed=now - (began or now))
@@ -297,8 +273,3 @@ def _let_it_read(runs: Path, exchange: _Exchange) -> None:
         if read == before:
             return
         time.sleep(_POLL_S)
-
-
-def _last_words(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else ""

@@ -1,6 +1,7 @@
-"""`wirestamp review`: a run's journal summed up, as a table or as one JSON object."""
+"""`wirestamp review`: a run's journal, and what a capture saw of it, summed up as a table or as one JSON object."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,11 +14,12 @@ from review.summary import summarise
 from review.terminal import render
 
 
-def review_run(directory: Path, *, as_json: bool) -> int:
+def review_run(directory: Path, monitors: Sequence[Path] = (), *, as_json: bool) -> int:
     """Print the review of a run.
 
     Args:
         directory: a run, or a folder of runs, of which the latest is meant.
+        monitors: captures of its packets, likewise.
         as_json: print one JSON object instead of a table.
 
     Returns:
@@ -27,7 +29,7 @@ def review_run(directory: Path, *, as_json: bool) -> int:
     try:
         run = find_run(directory)
         with Console(stderr=True).status(f"reading {run} ..."):
-            review = summarise(run)
+            review = summarise(run, [find_run(monitor) for monitor in monitors])
     except NoJournal as error:
         return _fail(error, 2)
     except (Corrupt, Unreadable) as error:

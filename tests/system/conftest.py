@@ -5,13 +5,15 @@ import hashlib
 import hmac
 import json
 import os
+import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -162,3 +164,45 @@ def run_sandbox(tmp_path: Path) -> Iterator[Callable[..., SandboxProcess]]:
 def trader() -> type[Trader]:
     """What makes a client of the WebSocket API out of a connection."""
     return Trader
+
+
+MARKER = b"nothing follows this datagram"
+
+
+@contextmanager
+def capture_port(file: Path, port: int) -> Iterator[None]:
+    """Capture a port's traffic on loopback; the block's last packet is in the file when the block is left."""
+    tcpdump = shutil.which("tcpdump")
+    if tcpdump is None:
+        pytest.skip("needs tcpdump")
+    command = [tcpdump, "-i", "lo", "-n", "-U", "--immediate-mode", "-w", str(file), f"port {port}"]
+    command += [
+        "-s",
+        "70000",
+        "-B",
+        "65536",
+    ]  # in this mode each packet takes a slot of the largest size: 2 MB lose some
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        said = ""
+        while "listening on" not in said:
+            line = process.stderr.readline()
+            if not line:
+                pytest.skip(f"tcpdump may not capture: {said.strip()}")
+            said += line
+        yield
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
+            end.sendto(MARKER, ("127.0.0.1", port))
+        give_up = time.monotonic() + 20
+        while MARKER not in file.read_bytes()[-500:]:
+            assert time.monotonic() < give_up, "the capture does not end"
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+
+
+@pytest.fixture
+def captured() -> Callable[[Path, int], AbstractContextManager[None]]:
+    """Capture a port on loopback for a `with` block."""
+    return capture_port

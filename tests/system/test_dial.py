@@ -281,6 +281,7 @@ def test_http_requests_one_after_another(loop: str, *, spin: bool) -> None:
                 assert (200, b"/%d" % number) == (reply.status, reply.body)
                 assert http.connection.received_off - 1 == http.off
                 assert http.kernel_rx_ns <= http.read_ns
+                assert http.owns_stamp
             assert http.usable
             http.close()
             assert not http.usable

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from wirestamp.cli import app
 
-COMMANDS = ["demo", "run", "check", "sandbox", "review", "replay"]
+COMMANDS = ["demo", "check", "run", "sandbox", "capture", "responder", "review", "export", "replay"]
 README = Path(__file__).parents[2] / "README.md"
 
 

@@ -1,0 +1,248 @@
+"""`wirestamp capture` and `wirestamp responder`: one process each, its signals, its progress and its exit status."""
+
+import contextlib
+import json
+import signal
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from ipaddress import ip_network
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from capture.agent import Agent, Progress, follow, read_through
+from capture.bpf import watch_filter
+from capture.decode import Decoder
+from capture.errors import CannotCapture, CaptureError, NotACapture
+from capture.files import FileSource
+from capture.probe import ProbeSocket
+from capture.responder import DEFAULT_PORT, PRIVATE, serve
+from capture.ring import Ring
+from capture.store import PacketStore
+from capture.streams import Streams
+from capture.wire_journal import WireJournal
+from journal.errors import JournalError
+from journal.retention import Retention
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureOptions:
+    """What a person may choose.
+
+    Attributes:
+        interface: where to capture, None to read files.
+        files: captures to read, one after the other.
+        data: the folder of runs.
+        ports: TCP ports of the connections to watch, empty for all.
+        vxlan_ports, geneve_ports: UDP ports of the mirror's tunnels.
+        probe: host and port of the trader's responder, None for none.
+        probes_per_s: how often to ask it.
+        store_bytes: how much of the packets themselves to keep, 0 for nothing.
+        keep_bytes: how much the journals of all runs may take before the oldest are deleted, None for no limit.
+        fanout: the group that shares the interface's connections among several agents, None for none.
+        hardware: use the NIC's own stamps.
+        seconds: when to stop, None for never.
+    """
+
+    interface: str | None
+    files: list[Path]
+    data: Path
+    ports: tuple[int, ...] = ()
+    vxlan_ports: tuple[int, ...] = ()
+    geneve_ports: tuple[int, ...] = ()
+    probe: tuple[str, int] | None = None
+    probes_per_s: float = 20.0
+    store_bytes: int = 0
+    keep_bytes: int | None = None
+    fanout: int | None = None
+    hardware: bool = False
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            ValueError: naming what it was and what was expected.
+        """
+        if (self.interface is None) == (not self.files):
+            raise ValueError("expected either an interface to capture from (-i) or files to read (-r)")
+        if self.files and self.probe is not None:
+            raise ValueError("--probe compares the clocks while a capture runs: it needs an interface (-i)")
+
+    def settings(self) -> dict[str, object]:
+        """Return what the journal says of the capture."""
+        return {
+            "source": self.interface or ", ".join(str(path) for path in self.files),
+            "ports": self.ports,
+            "vxlan_ports": self.vxlan_ports,
+            "geneve_ports": self.geneve_ports,
+            "probe": "{}:{}".format(*self.probe) if self.probe else None,
+            "store_bytes": self.store_bytes,
+            "fanout": self.fanout,
+            "hardware": self.hardware,
+        }
+
+
+def size_bytes(option: str, text: str) -> int:
+    """Return what a size such as `500M` means.
+
+    Args:
+        option: what it was given for, for the error.
+        text: a number and a unit, K, M, G or T, of 1024.
+
+    Raises:
+        ValueError: it is no such size.
+    """
+    number, unit = text.rstrip("KMGTkmgt"), text[len(text.rstrip("KMGTkmgt")) :].upper()
+    if not number.isascii() or not number.isdigit() or unit not in _UNITS:
+        raise ValueError(f"{option}: was {text!r}, expected a size such as 500M or 20G")
+    return int(number) * _UNITS[unit]
+
+
+def probe_target(text: str) -> tuple[str, int]:
+    """Return host and port of `HOST` or `HOST:PORT`, an IPv6 address in brackets when a port follows it.
+
+    Raises:
+        ValueError: there is no host, or the port is none.
+    """
+    host, port = text, ""
+    if text.startswith("[") and "]" in text:
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":")
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    if not host or (port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536)):
+        raise ValueError(f"--probe: was {text!r}, expected HOST or HOST:PORT")
+    return host, int(port or DEFAULT_PORT)
+
+
+@dataclass(slots=True)
+class _Stop:
+    """Set by a signal, or by the time."""
+
+    until: float | None = None
+    asked: bool = field(default=False, init=False)
+
+    def take(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked = True
+
+    def __call__(self) -> bool:
+        return self.asked or (self.until is not None and time.monotonic() >= self.until)
+
+
+def run_capture(options: CaptureOptions) -> int:
+    """Capture until told to stop, or read files to their end.
+
+    Prints one JSON object on stdout when it has begun, `{"run": …}`, for whoever started it.
+
+    Returns:
+        The exit status: 0 done, 1 when it had to stop, 2 when a file is no capture, 3 when it could not start.
+    """
+    stop = _Stop(None if options.seconds is None else time.monotonic() + options.seconds)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop.take)
+    try:
+        with contextlib.ExitStack() as parts:
+            ring = parts.enter_context(_ring(options)) if options.interface is not None else None
+            probe = None
+            if options.probe is not None:
+                probe = parts.enter_context(contextlib.closing(ProbeSocket(*options.probe, rate=options.probes_per_s)))
+            now_ns = time.time_ns()
+            journal = parts.enter_context(
+                contextlib.closing(WireJournal(options.data, now_ns, Retention(options.keep_bytes)))
+            )
+            journal.configuration(now_ns, options.settings())
+            agent = _agent(options, journal)
+            print(json.dumps({"run": str(journal.folder)}), flush=True)  # noqa: T201 - for whoever started it
+            return _run(options, agent, journal, ring, probe, stop)
+    except (CannotCapture, JournalError, OSError) as error:
+        return _fail("capture", error, 3)
+
+
+def _ring(options: CaptureOptions) -> Ring:
+    assert options.interface is not None
+    kernel_filter = watch_filter(options.ports or None, options.vxlan_ports, options.geneve_ports)
+    return Ring(options.interface, filter=kernel_filter, fanout=options.fanout, hardware=options.hardware)
+
+
+def _agent(options: CaptureOptions, journal: WireJournal) -> Agent:
+    decoder = Decoder(options.vxlan_ports, options.geneve_ports)
+    store = PacketStore(journal.folder, options.store_bytes) if options.store_bytes else None
+    ports = {f":{port}" for port in options.ports}
+
+    def watched(a: str, b: str, _tunnel: int) -> bool:
+        return not ports or a[a.rindex(":") :] in ports or b[b.rindex(":") :] in ports
+
+    return Agent(journal, decoder, Streams(decoder.address, watched), store)
+
+
+def _run(
+    options: CaptureOptions,
+    agent: Agent,
+    journal: WireJournal,
+    ring: Ring | None,
+    probe: ProbeSocket | None,
+    stop: _Stop,
+) -> int:
+    console = Console(stderr=True, highlight=False)
+    with console.status("capturing ...") as status:
+
+        def on_beat(progress: Progress, troubles: list[str]) -> None:
+            for trouble in troubles:
+                console.print(f"wirestamp capture: {trouble}")
+            status.update(_progress_text(progress))
+
+        try:
+            if ring is not None:
+                follow(agent, journal, ring, probe, stop, on_beat)
+            else:
+                read_through(agent, FileSource(options.files), stop, on_beat)
+        except NotACapture as error:
+            return _fail("capture", error, 2)
+        except (CaptureError, JournalError) as error:
+            return _fail("capture", error, 1)
+    console.print(_progress_text(agent.progress))
+    return 0
+
+
+def _progress_text(progress: Progress) -> str:
+    text = f"{progress.packets:,} packets, {progress.journalled:,} of {progress.connections:,} watched connections"
+    text += "".join(f", {name} {count:,}" for name, count in progress.source.items())
+    if progress.probes is not None:
+        text += f", {progress.probes['answered']:,} of {progress.probes['sent']:,} clock probes answered"
+    return text
+
+
+def _fail(command: str, error: Exception, status: int) -> int:
+    print(f"wirestamp {command}: {error}", file=sys.stderr)  # noqa: T201 - a command speaks to its user
+    return status
+
+
+def run_responder(host: str, port: int, allow: list[str]) -> int:
+    """Answer clock probes until SIGTERM or Ctrl-C.
+
+    Prints one JSON object on stdout when it answers, `{"host": …, "port": …}`, for whoever started it.
+
+    Returns:
+        The exit status: 0 done, 2 when a network is none, 3 when it could not start.
+    """
+    console = Console(stderr=True, highlight=False)
+    try:
+        networks = [ip_network(text) for text in allow]
+    except ValueError as error:
+        return _fail("responder", ValueError(f"--allow: {error}; expected a network such as 10.0.0.0/16"), 2)
+
+    def on_bound(address: str, bound: int) -> None:
+        print(json.dumps({"host": address, "port": bound}), flush=True)  # noqa: T201 - for whoever started it
+        console.print(f"answering clock probes at {address} port {bound}")
+
+    try:
+        counts = serve(host, port, allow=networks or PRIVATE, on_bound=on_bound)
+    except CannotCapture as error:
+        return _fail("responder", error, 3)
+    console.print(", ".join(f"{name} {count:,}" for name, count in asdict(counts).items()))
+    return 0
