@@ -45,13 +45,16 @@ check: $(VENV)/.installed  ## lint, formatting, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.bench  ## tick-to-trade against C, picows, websockets + aiohttp and ccxt.pro; then throughput
+bench: $(VENV)/.bench  ## tick-to-trade, throughput, decoding and capturing packets, beside the known tools
 	@$(BIN)/python benchmarks/tick_to_trade.py
 	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/decode.py
+	$(BIN)/python benchmarks/ring.py
 
 system-deps:  ## Debian packages that the whole test suite uses (needs root)
 	apt-get update -qq
-	apt-get install -y -qq --no-install-recommends gcc libc6-dev libssl-dev iproute2 openssl >/dev/null
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+		gcc libc6-dev libssl-dev iproute2 openssl tcpdump tshark tcpreplay util-linux >/dev/null
 
 clean:  ## remove what the targets above made
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-data

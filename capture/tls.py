@@ -232,10 +232,10 @@ class TlsSession:
                 raise _Stopped(Stop.BROKEN)
             self._client, self._client_random, direction.greeted = direction.side, random, True
         elif kind == HandshakeType.SERVER_HELLO:
-            self._hello = server_hello(body)
-            if self._hello is None:
+            hello = server_hello(body)
+            if hello is None:
                 raise _Stopped(Stop.BROKEN)
-            direction.greeted = True
+            self._hello, direction.greeted = hello, True
         elif not direction.greeted:
             raise _Stopped(Stop.MID_CONNECTION)
 

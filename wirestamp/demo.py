@@ -6,7 +6,6 @@ Where they run is the stage's business (`wirestamp.stage`): on this machine, or 
 
 import contextlib
 import json
-import ssl
 import sys
 import time
 import urllib.error
@@ -19,6 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from bot.transport.tls import client_context
 from journal.reader import read_rows
 from journal.runs import find_run
 from wirestamp.children import Child, child, interrupts
@@ -164,7 +164,7 @@ class _Exchange:
         self.ca = ca
         self._process = process
         self._stage = stage
-        self._context = ssl.create_default_context(cafile=ca) if ca else None
+        self._context = client_context(Path(ca)) if ca else None  # Python's default one would keep a key log as well
 
     @property
     def port(self) -> int:

@@ -293,3 +293,47 @@ def test_changed_bytes_never_raise(talks: Talks, version: ssl.TLSVersion, data: 
     found, _ = decrypt([(side, off, bytes(part)) for side, off, part in changed], keys)
     true = decrypt(wire, keys)[0]
     assert all(each in true for each in found if each.content_type == ContentType.APPLICATION_DATA)
+
+
+def message(kind: int, body: bytes) -> bytes:
+    """Return a handshake message."""
+    return bytes([kind]) + len(body).to_bytes(3) + body
+
+
+def record(content_type: int, fragment: bytes) -> bytes:
+    """Return a TLS record."""
+    return bytes([content_type, 3, 3]) + len(fragment).to_bytes(2) + fragment
+
+
+RANDOM = bytes(32)
+SECRETS_1_3 = ("HANDSHAKE_TRAFFIC_SECRET", "TRAFFIC_SECRET_0")
+VERSION_1_3 = b"\0\x06\0\x2b\0\2\3\4"
+RECORDS = [
+    record(22, message(1, b"\3\3" + RANDOM)),
+    *(
+        record(22, message(2, b"\3\3" + RANDOM + b"\0" + suite + b"\0" + extensions))
+        for suite, extensions in ((b"\xc0\x2b", b""), (b"\x13\x01", VERSION_1_3), (b"\x13\x09", VERSION_1_3))
+    ),
+    record(22, message(2, b"short")),
+    record(22, message(20, bytes(12))),
+    record(20, b"\1"),
+    record(21, b"\1\0"),
+    record(23, bytes(40)),
+    record(23, b""),
+    b"\x16\3\3",
+    b"HTTP/1.1 200",
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([CLIENT, SERVER]), st.sampled_from(RECORDS)), max_size=12))
+def test_records_in_any_senseless_order_never_raise(parts: list[tuple[int, bytes]]) -> None:
+    """From either side; nothing but alerts is ever found in them."""
+    names = ["CLIENT_RANDOM", *(f"{role}_{what}" for role in ("CLIENT", "SERVER") for what in SECRETS_1_3)]
+    session = TlsSession(KeyLog(f"{name} {RANDOM.hex()} {bytes(48).hex()}" for name in names))
+    offsets = [0, 0]
+    for side, data in parts:
+        found = session.feed(side, offsets[side], data)
+        offsets[side] += len(data)
+        assert {ContentType.ALERT} >= {each.content_type for each in found}
+    session.finish()
