@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -157,6 +158,7 @@ def main() -> int:
     if absent:
         stderr.print(f"cannot start: {', '.join(absent)} not found")
         return 3
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that the files are removed
     try:
         figures = measure(options)
     except (BenchmarkError, subprocess.SubprocessError) as error:

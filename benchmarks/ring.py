@@ -3,8 +3,9 @@
 The cable lies in a network namespace of the benchmark's own. tcpreplay sends at top speed from the first core, and the
 kernel does its part of the reception there too; the tool under test has the last core. Every packet is a different one
 (no --loop), so that streams advance as real ones do. wirestamp captures, decapsulates and follows the streams, to every
-row that its journal gets; `tcpdump -w /dev/null` only copies, `tcpdump -n` prints the outer header. Both get a ring as
-large as ours. CPU is the tool's own, user and kernel mode; its start does not count.
+row that its journal gets, and with `--stage journal` writes it; `tcpdump -w /dev/null` only copies, `tcpdump -n` prints
+the outer header. Both get a ring as large as ours. CPU is the tool's own, user and kernel mode; its start does not
+count.
 
 Usage: `python benchmarks/ring.py [--packets 2000000] [--rounds 1] [--stage streams] [--json]`. Needs root, tcpreplay,
 tcpdump. Exit status: 0 done, 2 bad usage, 3 could not start (rights, programs), 1 a tool failed.
@@ -224,6 +225,7 @@ def main() -> int:
     if absent or os.geteuid() != 0:
         stderr.print(f"cannot start: {', '.join(absent)} not found" if absent else "cannot start: needs root")
         return 3
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that all that was made is removed
     try:
         results = measure(options)
     except (BenchmarkError, subprocess.SubprocessError) as error:

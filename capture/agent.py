@@ -10,22 +10,21 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
-
 from capture.decode import Decoder
-from capture.errors import CaptureError
 from capture.packets import Batch, Source
 from capture.probe import ProbeRow, ProbeSocket
 from capture.ring import Ring
 from capture.store import PacketStore
 from capture.streams import Found, Streams
 from capture.wire_journal import WireJournal
-from journal.errors import JournalError, JournalFull
+from journal.errors import JournalFull
+from journal.wire import ASKED_TO_STOP, READ_TO_THE_END
 
 _BEAT_NS = 1_000_000_000
 _MAX_WAIT_NS = 100_000_000  # so that a signal is obeyed soon
 _RETAIN_EVERY = 60  # beats
-_LAST_WAIT_MS = 100  # longer than the ring keeps a block that is not full
+_LAST_WAIT_S = 0.1  # longer than the ring keeps a block that is not full
+_TAKES = 4  # then probes and the clock have their turn, however fast packets come: each is at most a quarter of a ring
 
 
 @dataclass(slots=True)
@@ -85,7 +84,7 @@ class Agent:
         segments = self._decoder.decode(batch)
         self._write(self._streams.take(segments))
         if self._store is not None:
-            self._store.append(batch, np.arange(len(batch)))
+            self._store.append(batch)
         progress = self.progress
         progress.first_ns = progress.first_ns or int(batch.time_ns[0])
         progress.last_ns = int(batch.time_ns[-1])
@@ -124,13 +123,19 @@ class Agent:
         return news + self._journal.news()
 
     def finish(self, reason: str) -> None:
-        """Give up what is open, and end the journal with the reason."""
-        self._write(self._streams.finish())
-        now_ns = time.time_ns()
-        self._journal.counts(now_ns, self.counts())
-        self._journal.end(now_ns, reason)
-        if self._store is not None:
-            self._store.close()
+        """Give up what is open, and end the journal with the reason, also when its rows have no room left.
+
+        Raises:
+            JournalFull: the disk had no room for what was open.
+        """
+        try:
+            self._write(self._streams.finish())
+        finally:
+            now_ns = time.time_ns()
+            self._journal.counts(now_ns, self.counts())
+            self._journal.end(now_ns, reason)
+            if self._store is not None:
+                self._store.close()
 
 
 def drain(troubles: list[str]) -> list[str]:
@@ -158,7 +163,7 @@ def follow(
         ring: the interface.
         probe: asks the trader's responder for its clock; None for none.
         stopped: asked several times a second whether to end.
-        on_beat: called each second with the progress and what went wrong since.
+        on_beat: called each second, and at the end, with the progress and what went wrong since.
 
     Raises:
         SourceLost: the interface went away.
@@ -169,7 +174,7 @@ def follow(
     if probe is not None:
         poll.register(probe.fileno(), select.POLLIN)
     beat = _Beat(agent, journal, ring, probe, on_beat)
-    reason = "asked to stop"
+    reason = ASKED_TO_STOP
     try:
         while not stopped():
             due_ns = _MAX_WAIT_NS if probe is None else min(_MAX_WAIT_NS, probe.on_timer(time.time_ns()))
@@ -178,20 +183,23 @@ def follow(
             if probe is not None:
                 _journal_probes(journal, probe.on_readable())
             beat.when_due()
-        poll.poll(_LAST_WAIT_MS)  # what the kernel has not handed over yet
+        agent.take(ring.take(_LAST_WAIT_S))  # what the kernel has not handed over yet
         _take_ready(agent, ring)
         if probe is not None:
             _journal_probes(journal, probe.finish())
-    except (CaptureError, JournalError) as error:
-        reason = str(error)
+    except BaseException as error:
+        reason = str(error) or type(error).__name__
         raise
     finally:
-        beat.count()
+        beat.tell()
         agent.finish(reason)
 
 
 def _take_ready(agent: Agent, ring: Ring) -> None:
-    while len(batch := ring.take(0)):
+    for _ in range(_TAKES):
+        batch = ring.take(0)
+        if not len(batch):
+            return
         agent.take(batch)
 
 
@@ -213,7 +221,7 @@ def read_through(agent: Agent, source: Source, stopped: Callable[[], bool], on_b
         NotACapture: a file is no capture.
         JournalFull: the disk had no room.
     """
-    reason = "read to the end"
+    reason = READ_TO_THE_END
     due_ns = time.monotonic_ns()
     try:
         for batch in source.batches():
@@ -222,10 +230,10 @@ def read_through(agent: Agent, source: Source, stopped: Callable[[], bool], on_b
                 due_ns = time.monotonic_ns() + _BEAT_NS
                 on_beat(agent.progress, drain(source.troubles) + agent.news())
             if stopped():
-                reason = "asked to stop"
+                reason = ASKED_TO_STOP
                 break
-    except (CaptureError, JournalError) as error:
-        reason = str(error)
+    except BaseException as error:
+        reason = str(error) or type(error).__name__
         raise
     finally:
         on_beat(agent.progress, drain(source.troubles) + agent.news())
@@ -255,17 +263,17 @@ class _Beat:
         if time.monotonic_ns() < self._due_ns:
             return
         self._due_ns += _BEAT_NS
-        self.count()
+        self.tell()
         self._journal.counts(self._journal.clock(), self._agent.counts())
-        self._on_beat(self._agent.progress, drain(self._ring.troubles) + self._agent.news())
         if self._beats % _RETAIN_EVERY == 0:
             self._journal.retain()
         self._beats += 1
         if (reason := self._journal.failure()) is not None:
             raise JournalFull(reason)
 
-    def count(self) -> None:
-        """Take over the counters of ring and probe."""
+    def tell(self) -> None:
+        """Take over the counters of ring and probe, and tell the news."""
         self._agent.progress.source = asdict(self._ring.drops())
         if self._probe is not None:
             self._agent.progress.probes = self._probe.counts
+        self._on_beat(self._agent.progress, drain(self._ring.troubles) + self._agent.news())

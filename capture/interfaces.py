@@ -13,6 +13,7 @@ from typing import Final
 from capture.errors import CannotCapture
 
 _SIOCGIFFLAGS, _SIOCGIFHWADDR, _SIOCSHWTSTAMP = 0x8913, 0x8927, 0x89B0  # linux/sockios.h
+_SIOCETHTOOL, _GET_TS_INFO = 0x8946, 0x41  # linux/sockios.h, linux/ethtool.h
 _REQUEST: Final = struct.Struct("16s24s")  # struct ifreq: name, union
 _IFF_UP, _IFF_LOOPBACK = 0x1, 0x8
 _ARPHRD_ETHER, _ARPHRD_LOOPBACK = 1, 772  # linux/if_arp.h; loopback packets begin with an Ethernet header
@@ -83,6 +84,23 @@ def stamp_in_hardware(sock: socket.socket, interface: str) -> bool:
     if granted == _FILTER_NONE:
         raise CannotCapture(f"{interface} cannot stamp received packets in hardware")
     return bool(granted == _FILTER_ALL)
+
+
+def clock_of(sock: socket.socket, interface: str) -> int:
+    """Return the number of a NIC's hardware clock, `N` of `/dev/ptpN` (`struct ethtool_ts_info`).
+
+    Raises:
+        CannotCapture: it has none.
+    """
+    info = ctypes.create_string_buffer(struct.pack("=I40x", _GET_TS_INFO))
+    try:
+        fcntl.ioctl(sock, _SIOCETHTOOL, _REQUEST.pack(interface.encode(), struct.pack("@P", ctypes.addressof(info))))
+        (index,) = struct.unpack_from("=i", info.raw, 8)
+    except OSError:
+        index = -1
+    if index < 0:
+        raise CannotCapture(f"{interface} has no hardware clock")
+    return int(index)
 
 
 def _flags(sock: socket.socket, interface: str) -> int:

@@ -41,7 +41,7 @@ _MEMBERSHIP: Final = struct.Struct("=iHH8s")  # packet_mreq
 MIN_BLOCK_BYTES: Final = 256 << 10  # segmentation offload makes frames of up to 64 KiB
 _FRAME_BYTES: Final = 2048  # must divide the block; V3 packs packets without regard to it
 _SHARE: Final = 4  # a batch takes at most this part of the ring, so that the kernel always has the rest
-_FLUSH_MS: Final = 20  # after this the kernel hands over a block that is not full
+_FLUSH_MS: Final = 40  # after this the kernel hands over a block that is not full
 _PATIENCE_S: Final = 0.1  # how long `batches` waits before it yields an empty batch
 _DOWN_PATIENCE_S: Final = 10.0  # how long an interface may be down
 
@@ -70,7 +70,8 @@ class Ring:
         fanout: a number from 0 to 65535, shared by the sockets among which this interface's packets are to be dealt
             out by connection; None for a socket that gets all.
         hardware: have the NIC stamp packets by its own clock, where it can.
-        block_bytes: size of a block, a power of two, at least 256 KiB.
+        block_bytes: size of a block, a power of two, at least 256 KiB. A batch is at least one block: the default makes
+            them so large that the cost of numpy's calls hardly counts (`benchmarks/ring.py`).
         blocks: how many there are.
         snap_bytes: how much of each packet to take; None for all.
         promiscuous: take also packets for other machines. A mirror's packets are for this one.
@@ -89,8 +90,8 @@ class Ring:
         filter: bytes | None = None,  # noqa: A002 - the field's word
         fanout: int | None = None,
         hardware: bool = False,
-        block_bytes: int = 1 << 20,
-        blocks: int = 64,
+        block_bytes: int = 4 << 20,
+        blocks: int = 16,
         snap_bytes: int | None = None,
         promiscuous: bool = False,
     ) -> None:

@@ -49,9 +49,16 @@ class WireJournal:
     def _write(self, kind: RecordType, time_ns: int, payload: object, conn: int = 0) -> None:
         self._journal.records.append(kind, 0, time_ns, conn, _encode(payload))
 
-    def configuration(self, now_ns: int, settings: Mapping[str, Any]) -> None:
-        """Record what captures, from where, and on which machine: a shared boot id means a shared clock."""
-        boot_id = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else None
+    def configuration(self, now_ns: int, settings: Mapping[str, Any], *, own_clock: bool) -> None:
+        """Record what captures, and from where.
+
+        Args:
+            now_ns: CLOCK_REALTIME, ns.
+            settings: what was chosen.
+            own_clock: whether this machine's clock stamps the packets. Only then is its boot id told, because journals
+                that share it are taken to share a clock; whose clock stamped a file's packets is not known.
+        """
+        boot_id = _BOOT_ID.read_text().strip() if own_clock and _BOOT_ID.exists() else None
         payload = {
             "capture": settings,
             "boot_id": boot_id,

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from crosscheck.feasible import MAX_RATE_PPM
-from crosscheck.model import Causality, Clock, Column, Index, Mask, Matches, Rows, Span, Violation
+from crosscheck.model import Causality, Clock, Column, Index, Mask, Matches, Rows, Span, Violation, WireSide
 from crosscheck.streams import Grouped
 from journal.layout import ABSENT, StampFlag, TxEvent
 from journal.wire import PacketFlag
@@ -100,14 +100,14 @@ def kernel_sched(sent: Rows, transmitted: Rows) -> Column:
     return found
 
 
-def check_causality(sent: Rows, scheduled: Column, outbound: Matches, packets: Rows, clock: Clock) -> Causality:
+def check_causality(sent: Rows, scheduled: Column, outbound: Matches, wire: WireSide, clock: Clock) -> Causality:
     """Test `written` and `kernel_sched` of every message that was sent.
 
     Args:
         sent: rows `journal.layout.SENT`.
         scheduled: `kernel_sched` beside them.
-        outbound: their packets. Packets that a NIC stamped test nothing: its clock is a third one.
-        packets: rows `journal.wire.PACKET`.
+        outbound: their packets. Those that a NIC stamped test nothing where its clock's difference is not known.
+        wire: the capture.
         clock: the bounds of θ.
 
     Returns:
@@ -115,12 +115,13 @@ def check_causality(sent: Rows, scheduled: Column, outbound: Matches, packets: R
     """
     violations: list[Violation] = []
     refuted = tested = stamped = 0
-    rows = np.flatnonzero(_comparable(outbound.packet, packets))
+    rows = np.flatnonzero(_comparable(outbound.packet, wire.packets))
     wire_out = outbound.time[rows]
     lower, _ = clock.bounds(wire_out)
+    latest = wire_out if wire.slack_ns is None else wire_out + wire.slack_ns[outbound.packet[rows]]
     for hop, when in (("written", sent["written"]), ("kernel_sched", scheduled)):
         testable = (lower != ABSENT) & (when[rows] != ABSENT)
-        excess = when[rows] + lower - wire_out
+        excess = when[rows] + lower - latest
         late = np.flatnonzero(testable & (excess > 0))
         stamped += int(np.count_nonzero(when != ABSENT))
         tested += int(np.count_nonzero(testable))
@@ -134,7 +135,7 @@ def check_causality(sent: Rows, scheduled: Column, outbound: Matches, packets: R
 
 
 def _comparable(packet: Index, packets: Rows) -> Mask:
-    """Tell which messages have a packet with a stamp of the monitor's own clock."""
+    """Tell which messages have a packet with a time of the monitor's own clock."""
     same = packet >= 0
     same[same] = (packets["flags"][packet[same]] & PacketFlag.HARDWARE) == 0
     return same

@@ -70,7 +70,7 @@ def crosscheck(trader: TraderSide, wire: WireSide) -> CrossCheck:
     for connection in trader.connections:
         matching.match(connection)
     inbound, outbound = matching.inbound.matches(wire.packets), matching.outbound.matches(wire.packets)
-    causality = check_causality(trader.sent, scheduled, outbound, wire.packets, clock)
+    causality = check_causality(trader.sent, scheduled, outbound, wire, clock)
     return CrossCheck(
         inbound,
         outbound,

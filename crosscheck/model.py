@@ -56,6 +56,7 @@ class TraderSide:
 class WireSide:
     """The capture's journal: rows as `journal.wire` PACKET, LOSS and PROBE, and its connections.
 
+    `slack_ns`, shape (packets,), says how far a packet's true time may be from its row's; None is nowhere.
     `one_clock` says that both journals were written on one machine, by one clock, so that θ is 0 without any probe.
     """
 
@@ -64,6 +65,7 @@ class WireSide:
     probes: Rows
     connections: list[WireConnection]
     one_clock: bool = False
+    slack_ns: Column | None = None
 
 
 class Unmatched(IntEnum):

@@ -92,4 +92,12 @@ PROBE: Final = np.dtype(
     ]
 )
 
-WIRE_LOGS: Final[dict[str, np.dtype[np.void]]] = {"packets": PACKET, "losses": LOSS, "probes": PROBE}
+# One row per reading of the NIC's clock beside the monitor's, where the NIC stamps the packets: t1 and t4 are the
+# monitor's clock before and after, t2 = t3 the NIC's.
+NIC: Final = PROBE
+
+# Reasons in a capture's END record when all is well; any other says what went wrong.
+ASKED_TO_STOP: Final = "asked to stop"
+READ_TO_THE_END: Final = "read to the end"
+
+WIRE_LOGS: Final[dict[str, np.dtype[np.void]]] = {"packets": PACKET, "losses": LOSS, "probes": PROBE, "nic": NIC}

@@ -13,6 +13,7 @@ from crosscheck.model import Column, DirectionFigures, Matches, TraderSide, Unma
 from crosscheck.segments import Step
 from journal.layout import ABSENT, MessageKind
 from journal.reader import Rows
+from journal.wire import PacketFlag
 from review.model import CaptureReport, ClockReport, Refuted, Traffic, WireReport
 from review.monitor import MonitorRun, wire_side
 from review.records import RunRecords
@@ -54,12 +55,23 @@ def check_against(records: RunRecords, logs: RowLogs, monitors: Sequence[Monitor
         records: the records of the trader's journal.
         logs: its rows.
         monitors: at least one capture.
+
+    Raises:
+        DifferentClocks: they were not all made by one clock.
     """
     trader = TraderSide(logs.received, logs.sent, logs.transmitted, list(records.connections.values()))
-    check = crosscheck(trader, wire_side(monitors, records.boot_id))
-    wire_in, wire_out = check.inbound.time, check.outbound.time
-    columns = WireColumns(wire_in, by_trader(check.clock, wire_in), wire_out, by_trader(check.clock, wire_out))
-    return Agreement(check, columns)
+    wire = wire_side(monitors, records.boot_id)
+    check = crosscheck(trader, wire)
+    ours = [by_trader(check.clock, _by_monitor(matches, wire.packets)) for matches in (check.inbound, check.outbound)]
+    return Agreement(check, WireColumns(check.inbound.time, ours[0], check.outbound.time, ours[1]))
+
+
+def _by_monitor(matches: Matches, packets: Rows) -> Column:
+    """Return when packets were captured, ABSENT where none was and where a NIC stamped it: its clock is a third one."""
+    time, found = matches.time.copy(), matches.packet >= 0
+    by_nic = (packets["flags"][matches.packet[found]] & PacketFlag.HARDWARE) != 0
+    time[np.flatnonzero(found)[by_nic]] = ABSENT
+    return time
 
 
 def wire_report(

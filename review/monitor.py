@@ -16,6 +16,10 @@ from journal.wire import WIRE_LOGS
 from review.records import Unreadable
 
 
+class DifferentClocks(Exception):
+    """Captures of several machines were given together, but the difference to the trader's clock is one of each."""
+
+
 class Counts(Struct, frozen=True):
     """What a capture had counted when it last said so; see `capture.agent.Progress`."""
 
@@ -29,8 +33,14 @@ class Counts(Struct, frozen=True):
     passed_over: dict[str, int] = {}
 
 
+class _Settings(Struct):
+    source: str = ""
+    vxlan_ports: list[int] = []
+    geneve_ports: list[int] = []
+
+
 class _Configuration(Struct):
-    capture: dict[str, object]
+    capture: _Settings
     boot_id: str | None = None
 
 
@@ -61,6 +71,7 @@ class MonitorRun:
         counts: what it counted.
         boot_id: the machine's, None when not told.
         source: the interface or the files.
+        vxlan_ports, geneve_ports: UDP ports of the tunnels that it looked into.
         ended: the reason in its last record, None when it was killed or still runs.
     """
 
@@ -72,13 +83,17 @@ class MonitorRun:
     counts: Counts = field(default_factory=Counts)
     boot_id: str | None = None
     source: str = ""
+    vxlan_ports: list[int] = field(default_factory=list)
+    geneve_ports: list[int] = field(default_factory=list)
     ended: str | None = None
 
     def take(self, record: Record) -> None:
         """Take one record into account."""
         if record.type is RecordType.CONFIG:
             configuration = _decode_configuration(record.payload)
-            self.boot_id, self.source = configuration.boot_id, str(configuration.capture.get("source", ""))
+            settings, self.boot_id = configuration.capture, configuration.boot_id
+            self.source = settings.source
+            self.vxlan_ports, self.geneve_ports = settings.vxlan_ports, settings.geneve_ports
         elif record.type is RecordType.CONNECTION:
             met = _decode_connection(record.payload)
             self.connections.append(WireConnection(record.conn, met.a, met.b, met.tunnel))
@@ -124,7 +139,14 @@ def wire_side(monitors: Sequence[MonitorRun], trader_boot_id: str | None) -> Wir
 
     Returns:
         All rows, with connections numbered through.
+
+    Raises:
+        DifferentClocks: they were not all made on one machine, in one boot of it.
     """
+    boots = {monitor.boot_id for monitor in monitors} - {None}
+    if len(boots) > 1:
+        where = ", ".join(str(monitor.folder) for monitor in monitors)
+        raise DifferentClocks(f"these captures were made by different clocks, so review them one by one: {where}")
     packets: list[Rows] = []
     losses: list[Rows] = []
     connections: list[WireConnection] = []

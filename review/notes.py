@@ -5,6 +5,7 @@ Warnings say what is wrong with the run or with its stamps; remarks say what a f
 
 from collections.abc import Iterator
 
+from journal.wire import ASKED_TO_STOP, READ_TO_THE_END
 from review.model import ClockReport, Review, WireReport
 from review.units import count_text, duration_text
 
@@ -72,6 +73,10 @@ def _of_the_capture(wire: WireReport, clock: ClockReport) -> Iterator[str]:
     for capture in wire.captures:
         if capture.ended is None:
             yield f"the capture {capture.folder} has no end: it was killed, or it still runs"
+        elif capture.ended not in (ASKED_TO_STOP, READ_TO_THE_END):
+            yield f"the capture {capture.folder} ended early: {capture.ended}"
+        if not capture.packets:
+            yield f"the capture {capture.folder} holds no packet of {capture.source}"
         if dropped := capture.counters.get("drops", 0):
             yield f"the kernel dropped {count_text(dropped)} packets before {capture.source} could be read"
 
@@ -105,7 +110,7 @@ def _of_the_wire(review: Review) -> Iterator[str]:
     if wire is None or clock is None:
         yield "wire: no capture was given, so nothing outside this machine confirms these stamps"
         return
-    yield "wire: what was tested is not refuted, which is all that can be said; inbound stamps cannot be refuted at all"
+    yield "wire: a stamp is refuted or it is not, none is proved; inbound stamps cannot be refuted at all"
     if clock.basis == "none":
         yield (
             "without clock probes the wire's times stand for themselves: figures between two packets hold, "

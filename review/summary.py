@@ -30,6 +30,7 @@ def summarise(run: Path, monitors: Sequence[Path] = ()) -> Review:
         NoJournal: a folder holds no journal of its kind.
         Corrupt: a committed entry is not what was written.
         Unreadable: a record is intact and makes no sense.
+        DifferentClocks: the captures were not all made on one machine.
     """
     records, logs = read_run_records(run), read_row_logs(run)
     captures = [read_monitor(monitor) for monitor in monitors]

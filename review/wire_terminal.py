@@ -42,7 +42,7 @@ def _stamps(wire: WireReport) -> Text:
     parts = [
         Text(f"{count_text(wire.causality_violations)} refuted", "bold red" if wire.causality_violations else "green"),
         Text(f"{count_text(wire.order_violations)} out of order", "bold red" if wire.order_violations else "green"),
-        Text(f"{count_text(wire.unrefuted)} tested and not refuted"),
+        Text(f"{count_text(wire.unrefuted)} not refuted"),
         Text(f"{count_text(wire.not_refutable)} not refutable"),
     ]
     return Text(" · ").join(parts)

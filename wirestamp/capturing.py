@@ -1,9 +1,9 @@
 """`wirestamp capture` and `wirestamp responder`: one process each, its signals, its progress and its exit status."""
 
 import contextlib
+import errno
 import json
 import signal
-import sys
 import time
 from dataclasses import asdict, dataclass, field
 from ipaddress import ip_network
@@ -20,11 +20,12 @@ from capture.files import FileSource
 from capture.probe import ProbeSocket
 from capture.responder import DEFAULT_PORT, PRIVATE, serve
 from capture.ring import Ring
-from capture.store import PacketStore
+from capture.store import MIN_STORE_BYTES, PacketStore
 from capture.streams import Streams
 from capture.wire_journal import WireJournal
 from journal.errors import JournalError
 from journal.retention import Retention
+from wirestamp.failing import fail
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -70,8 +71,15 @@ class CaptureOptions:
         """
         if (self.interface is None) == (not self.files):
             raise ValueError("expected either an interface to capture from (-i) or files to read (-r)")
-        if self.files and self.probe is not None:
-            raise ValueError("--probe compares the clocks while a capture runs: it needs an interface (-i)")
+        live = {"--probe": self.probe is not None, "--fanout": self.fanout is not None, "--hardware": self.hardware}
+        if self.files and (given := [option for option, is_given in live.items() if is_given]):
+            raise ValueError(
+                f"{' and '.join(given)}: expected an interface (-i) with it, files have been captured already"
+            )
+        if 0 < self.store_bytes < MIN_STORE_BYTES:
+            raise ValueError(
+                f"--store: was {self.store_bytes:,} bytes, expected 0 or at least {MIN_STORE_BYTES >> 20}M"
+            )
 
     def settings(self) -> dict[str, object]:
         """Return what the journal says of the capture."""
@@ -146,21 +154,42 @@ def run_capture(options: CaptureOptions) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop.take)
     try:
+        _look_at(options.files)
         with contextlib.ExitStack() as parts:
             ring = parts.enter_context(_ring(options)) if options.interface is not None else None
             probe = None
             if options.probe is not None:
                 probe = parts.enter_context(contextlib.closing(ProbeSocket(*options.probe, rate=options.probes_per_s)))
             now_ns = time.time_ns()
-            journal = parts.enter_context(
-                contextlib.closing(WireJournal(options.data, now_ns, Retention(options.keep_bytes)))
-            )
-            journal.configuration(now_ns, options.settings())
+            journal = parts.enter_context(contextlib.closing(_journal(options, now_ns)))
+            journal.configuration(now_ns, options.settings(), own_clock=ring is not None)
             agent = _agent(options, journal)
             print(json.dumps({"run": str(journal.folder)}), flush=True)  # noqa: T201 - for whoever started it
             return _run(options, agent, journal, ring, probe, stop)
+    except (FileNotFoundError, IsADirectoryError) as error:
+        return fail("capture", error, 2)
     except (CannotCapture, JournalError, OSError) as error:
-        return _fail("capture", error, 3)
+        return fail("capture", error, 3)
+
+
+def _look_at(files: list[Path]) -> None:
+    """Refuse what is no file, before a run is made for it.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        IsADirectoryError: a folder is.
+    """
+    for path in files:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a folder; expected a pcap or pcapng file", str(path))
+        path.stat()
+
+
+def _journal(options: CaptureOptions, now_ns: int) -> WireJournal:
+    try:
+        return WireJournal(options.data, now_ns, Retention(options.keep_bytes))
+    except OSError as error:
+        raise CannotCapture(f"--data {options.data}: no folder for the run can be made: {error.strerror}") from error
 
 
 def _ring(options: CaptureOptions) -> Ring:
@@ -188,12 +217,12 @@ def _run(
     probe: ProbeSocket | None,
     stop: _Stop,
 ) -> int:
-    console = Console(stderr=True, highlight=False)
-    with console.status("capturing ...") as status:
+    console = _console()
+    with console.status(_progress_text(agent.progress)) as status:
 
         def on_beat(progress: Progress, troubles: list[str]) -> None:
             for trouble in troubles:
-                console.print(f"wirestamp capture: {trouble}")
+                console.print(f"wirestamp capture: {trouble}", soft_wrap=True)
             status.update(_progress_text(progress))
 
         try:
@@ -202,24 +231,32 @@ def _run(
             else:
                 read_through(agent, FileSource(options.files), stop, on_beat)
         except NotACapture as error:
-            return _fail("capture", error, 2)
-        except (CaptureError, JournalError) as error:
-            return _fail("capture", error, 1)
-    console.print(_progress_text(agent.progress))
+            return fail("capture", error, 2)
+        except (CaptureError, JournalError, OSError) as error:
+            return fail("capture", error, 1)
+    console.print(_progress_text(agent.progress), soft_wrap=True)
     return 0
 
 
+def _console() -> Console:
+    """Return what shows progress; paths and addresses are not to be read as markup."""
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
 def _progress_text(progress: Progress) -> str:
-    text = f"{progress.packets:,} packets, {progress.journalled:,} of {progress.connections:,} watched connections"
-    text += "".join(f", {name} {count:,}" for name, count in progress.source.items())
+    parts = [
+        _count(progress.packets, "packet"),
+        f"{progress.journalled:,} journalled of {_count(progress.connections, 'connection')}",
+    ]
+    if progress.source:
+        parts.append(f"{progress.source['drops']:,} dropped")
     if progress.probes is not None:
-        text += f", {progress.probes['answered']:,} of {progress.probes['sent']:,} clock probes answered"
-    return text
+        parts.append(f"{progress.probes['answered']:,} of {_count(progress.probes['sent'], 'clock probe')} answered")
+    return ", ".join(parts)
 
 
-def _fail(command: str, error: Exception, status: int) -> int:
-    print(f"wirestamp {command}: {error}", file=sys.stderr)  # noqa: T201 - a command speaks to its user
-    return status
+def _count(count: int, thing: str) -> str:
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def run_responder(host: str, port: int, allow: list[str]) -> int:
@@ -230,11 +267,11 @@ def run_responder(host: str, port: int, allow: list[str]) -> int:
     Returns:
         The exit status: 0 done, 2 when a network is none, 3 when it could not start.
     """
-    console = Console(stderr=True, highlight=False)
+    console = _console()
     try:
         networks = [ip_network(text) for text in allow]
     except ValueError as error:
-        return _fail("responder", ValueError(f"--allow: {error}; expected a network such as 10.0.0.0/16"), 2)
+        return fail("responder", ValueError(f"--allow: {error}; expected a network such as 10.0.0.0/16"), 2)
 
     def on_bound(address: str, bound: int) -> None:
         print(json.dumps({"host": address, "port": bound}), flush=True)  # noqa: T201 - for whoever started it
@@ -243,6 +280,6 @@ def run_responder(host: str, port: int, allow: list[str]) -> int:
     try:
         counts = serve(host, port, allow=networks or PRIVATE, on_bound=on_bound)
     except CannotCapture as error:
-        return _fail("responder", error, 3)
+        return fail("responder", error, 3)
     console.print(", ".join(f"{name} {count:,}" for name, count in asdict(counts).items()))
     return 0

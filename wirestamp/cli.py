@@ -156,10 +156,15 @@ def capture(
     ] = None,
     data: Annotated[Path, typer.Option(metavar="DIR", help="The folder of its runs.")] = Path("capture-data"),
     port: Annotated[
-        list[int] | None, typer.Option(metavar="PORT", help="Watch only connections from or to this TCP port; repeat.")
+        list[int] | None,
+        typer.Option(min=1, max=65535, metavar="PORT", help="Watch only connections from or to this TCP port; repeat."),
     ] = None,
-    vxlan_port: Annotated[list[int], typer.Option(metavar="PORT", help="A UDP port of VXLAN; repeat.")] = [4789, 8472],  # noqa: B006 - typer copies it
-    geneve_port: Annotated[list[int], typer.Option(metavar="PORT", help="A UDP port of GENEVE; repeat.")] = [6081],  # noqa: B006 - typer copies it
+    vxlan_port: Annotated[
+        list[int], typer.Option(min=1, max=65535, metavar="PORT", help="A UDP port of VXLAN; repeat.")
+    ] = [4789, 8472],  # noqa: B006 - typer copies it
+    geneve_port: Annotated[
+        list[int], typer.Option(min=1, max=65535, metavar="PORT", help="A UDP port of GENEVE; repeat.")
+    ] = [6081],  # noqa: B006 - typer copies it
     probe: Annotated[
         str | None, typer.Option(metavar="HOST[:PORT]", help="The trader's `wirestamp responder`, for its clock.")
     ] = None,

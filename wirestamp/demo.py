@@ -6,7 +6,6 @@ Where they run is the stage's business (`wirestamp.stage`): on this machine, or 
 
 import contextlib
 import json
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +21,7 @@ from bot.transport.tls import client_context
 from journal.reader import read_rows
 from journal.runs import find_run
 from wirestamp.children import Child, child, interrupts
+from wirestamp.failing import fail
 from wirestamp.reviewing import review_run
 from wirestamp.stage import Stage, StageError, stage_for
 
@@ -104,26 +104,30 @@ def run_demo(options: DemoOptions) -> int:
     Returns:
         The exit status: 0 done, 3 when a part could not start, 1 when one failed on the way.
     """
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     interrupts.watch()
-    kept = f"what the trader saw until then is kept: wirestamp review {options.data / _NAME}"
     try:
         options.data.mkdir(parents=True, exist_ok=True)
         with stage_for(mirror=options.mirror, gso_max_segs=options.gso_max_segs) as stage:
             captured = _play(console, options, stage)
     except DemoError as error:
-        print(f"wirestamp demo: {error}", file=sys.stderr)  # noqa: T201 - a command speaks to its user
+        fail("demo", error, error.status)
         if error.status == 1:
-            console.print(kept.capitalize())
+            console.print(_kept(options.data), soft_wrap=True)
         return error.status
     except (OSError, StageError) as error:
-        print(f"wirestamp demo: {error}", file=sys.stderr)  # noqa: T201
-        return 3
+        return fail("demo", error, 3)
     except KeyboardInterrupt:
-        console.print(f"stopped; {kept}")
+        console.print(f"stopped; {_kept(options.data)}", soft_wrap=True)
         return 1
     monitors = [options.data / _MONITOR] if captured else []
     return review_run(options.data / _NAME, monitors, as_json=options.as_json)
+
+
+def _kept(data: Path) -> str:
+    """Say where what was journalled can be seen."""
+    folders = [str(data / name) for name in (_NAME, _MONITOR) if (data / name).is_dir()]
+    return f"what was journalled is kept: wirestamp review {' '.join(folders)}" if folders else "nothing was journalled"
 
 
 def _play(console: Console, options: DemoOptions, stage: Stage) -> bool:
@@ -151,9 +155,10 @@ def _introduce(console: Console, options: DemoOptions, stage: Stage, exchange: "
     factor = {"max": "as fast as it can be read", "1": "at its own speed"}.get(
         options.speed, f"at {options.speed} times its speed"
     )
-    console.print(f"A local exchange at {exchange.url} plays {what}, {factor};")
-    console.print("a trader in a process of its own follows it, decides by trade volume, and sends paper orders back;")
-    console.print(f"{stage.capture_words}\n")
+    console.print(
+        f"A local exchange at {exchange.url} plays {what}, {factor}. A trader in a process of its own follows it, "
+        f"decides by trade volume, and sends paper orders back. {stage.capture_words}\n"
+    )
 
 
 class _Exchange:

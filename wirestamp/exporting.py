@@ -13,7 +13,6 @@ from typing import BinaryIO
 
 import msgspec
 import numpy as np
-from rich.console import Console
 
 from capture.decode import Decoder
 from capture.errors import CaptureError
@@ -24,14 +23,15 @@ from capture.packets import Batch, Segments
 from capture.pcapng_writer import PcapngWriter
 from crosscheck.model import Index, Rows
 from journal.errors import Corrupt, NoJournal
-from journal.runs import find_run
 from journal.wire import PacketFlag
 from review.agreement import Agreement, check_against
-from review.monitor import MonitorRun, read_monitor, wire_side
+from review.monitor import DifferentClocks, MonitorRun, read_monitor, wire_side
 from review.packet_comments import packet_comments
 from review.perfetto import perfetto_trace
 from review.records import RunRecords, Unreadable, read_run_records
 from review.stamps import RowLogs, read_row_logs
+from wirestamp.directories import capture_runs, trader_run
+from wirestamp.failing import fail
 
 
 class ExportError(Exception):
@@ -68,19 +68,40 @@ def run_export(options: ExportOptions) -> int:
     """
     make = {"pcapng": _export_pcapng, "perfetto": _export_perfetto, "plaintext": _export_plaintext}[options.to]
     try:
-        with contextlib.ExitStack() as files:
-            out: BinaryIO = sys.stdout.buffer
-            if options.output is not None:
-                out = files.enter_context(options.output.open("wb"))
+        with _output(options) as out:
             said = make(options, out)
-    except (NoJournal, ExportError) as error:
-        return _fail(error, 2)
+    except (NoJournal, DifferentClocks, ExportError) as error:
+        return fail("export", error, 2)
     except (Corrupt, Unreadable) as error:
-        return _fail(error, 4)
+        return fail("export", error, 4)
     except (CaptureError, OSError) as error:
-        return _fail(error, 1)
-    Console(stderr=True, highlight=False).print(said)
+        return fail("export", error, 1)
+    print(said, file=sys.stderr)  # noqa: T201 - stdout may be the export itself
     return 0
+
+
+@contextlib.contextmanager
+def _output(options: ExportOptions) -> Iterator[BinaryIO]:
+    """Open what an export goes to; a file takes its place whole when the block ends well, or not at all."""
+    path = options.output
+    if path is None:
+        if options.to == "pcapng" and sys.stdout.isatty():
+            raise ExportError("--to pcapng writes no text, so not to a terminal: expected -o FILE")
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    elif path.exists() and not path.is_file():  # a pipe or a device has no place to take; a folder cannot be opened
+        with path.open("wb") as out:
+            yield out
+    elif not path.parent.is_dir():
+        raise ExportError(f"-o {path}: there is no folder {path.parent}")
+    else:
+        part = path.with_name(f"{path.name}.part")
+        try:
+            with part.open("wb") as out:
+                yield out
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +115,9 @@ class _Story:
 
 
 def _story(options: ExportOptions) -> _Story:
-    run = find_run(options.directory)
+    run, folders = trader_run(options.directory), capture_runs(options.monitors)
     records, logs = read_run_records(run), read_row_logs(run)
-    captures = [read_monitor(find_run(monitor)) for monitor in options.monitors]
+    captures = [read_monitor(folder) for folder in folders]
     return _Story(records, logs, captures, check_against(records, logs, captures) if captures else None)
 
 
@@ -114,20 +135,25 @@ def _export_perfetto(options: ExportOptions, out: BinaryIO) -> str:
 
 
 def _export_pcapng(options: ExportOptions, out: BinaryIO) -> str:
-    story = _story(options)
-    if story.agreement is None:
+    if not options.monitors:
         raise ExportError("--to pcapng needs the capture: wirestamp export TRADER_DIR MONITOR_DIR --to pcapng")
+    story = _story(options)
+    assert story.agreement is not None
     check = story.agreement.check
     rows = wire_side(story.captures, story.records.boot_id).packets
     comments = dict(packet_comments(story.logs, story.agreement.columns, check.inbound.packet, check.outbound.packet))
     wanted = _Wanted(rows, np.array(sorted(comments), np.intp))
     writer, found = PcapngWriter(out, ()), 0
-    decoder = Decoder()
+    decoder = _decoder(story.captures)
     for batch in FileSource(_packet_files(options, story.captures)).batches():
         for packet, row in wanted.find(decoder.decode(batch)):
             writer.write_commented(*_packet(batch, packet), comments[row], int(batch.link[packet]))
             found += 1
     missing = len(comments) - found
+    if not found:
+        raise ExportError(
+            f"there is nothing to export: of {missing:,} packets with messages the packet files hold none"
+        )
     return f"{found:,} packets with their messages" + (
         f"; {missing:,} more are not in the packet files (any longer)" if missing else ""
     )
@@ -154,6 +180,13 @@ class _Wanted:
                 yield int(segments.packet[index]), row
 
 
+def _decoder(captures: Sequence[MonitorRun]) -> Decoder:
+    """Return a decoder that looks into the same tunnels as the captures did."""
+    vxlan = {port for capture in captures for port in capture.vxlan_ports}
+    geneve = {port for capture in captures for port in capture.geneve_ports}
+    return Decoder(sorted(vxlan), sorted(geneve))
+
+
 def _packet(batch: Batch, packet: int) -> tuple[bytes, int, int]:
     start = int(batch.start[packet])
     data = batch.data[start : start + int(batch.caplen[packet])].tobytes()
@@ -175,7 +208,8 @@ def _packet_files(options: ExportOptions, captures: Sequence[MonitorRun]) -> lis
 def _export_plaintext(options: ExportOptions, out: BinaryIO) -> str:
     if options.key_log is None:
         raise ExportError("--to plaintext needs the secrets: --key-log FILE, written by a trader under SSLKEYLOGFILE")
-    captures = [read_monitor(find_run(monitor)) for monitor in options.monitors]
+    trader_run(options.directory)
+    captures = [read_monitor(run) for run in capture_runs(options.monitors)]
     inspection = Inspection(FileSource(_packet_files(options, captures)), KeyLog.read(options.key_log))
     count = 0
     for record in inspection.records():
@@ -190,9 +224,6 @@ def _export_plaintext(options: ExportOptions, out: BinaryIO) -> str:
         out.write(msgspec.json.encode(line) + b"\n")
         count += 1
     told = "".join(f"; {reason}: {n:,} directions" for reason, n in inspection.stopped.items())
+    if not count:
+        raise ExportError(f"there is nothing to export: no record could be decrypted{told}")
     return f"{count:,} records decrypted{told}"
-
-
-def _fail(error: Exception, status: int) -> int:
-    print(f"wirestamp export: {error}", file=sys.stderr)  # noqa: T201 - a command speaks to its user
-    return status

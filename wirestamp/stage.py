@@ -46,13 +46,15 @@ class OneMachine:
         try:
             socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).close()
             self.interface = "lo"
-            self.capture_words = "a capture agent reads the packets from loopback and checks the trader's stamps."
+            self.capture_words = "A capture agent reads the packets from loopback, so that the stamps can be checked."
         except PermissionError:
             self.capture_words = (
-                "nothing is captured, because this needs the capability CAP_NET_RAW (run as root to see the wire)."
+                "On the wire nothing is captured, because this needs the capability CAP_NET_RAW (root has it)."
             )
         except (AttributeError, OSError) as error:
-            self.capture_words = f"nothing is captured, because this machine has no packet sockets ({error})."
+            self.capture_words = (
+                f"On the wire nothing is captured, because this machine has no packet sockets ({error})."
+            )
 
     def prefix(self, where: str) -> list[str]:  # noqa: ARG002 - one place for all
         """Return nothing: commands start where we are."""
@@ -72,8 +74,8 @@ class Namespaces:
         self.interface: str | None = mirror.monitor_interface
         self.responder_host: str | None = mirror.responder_address
         self.capture_words = (
-            "each of the two has a network of its own; the kernel mirrors the trader's packets as VXLAN to a third,\n"
-            "where a capture agent takes them, asks for the trader's clock, and checks the trader's stamps."
+            "Each of the two has a network of its own; the kernel mirrors the trader's packets as VXLAN to a third, "
+            "where a capture agent takes them and asks for the trader's clock, so that the stamps can be checked."
         )
 
     def prefix(self, where: str) -> list[str]:

@@ -153,7 +153,7 @@ def _fits(datagram: _Datagram, place: int, piece: Piece) -> bool:
         return False
     if place < len(pieces) and (piece.last or piece.end > pieces[place].offset):
         return False
-    return datagram.total is None or (not piece.last and piece.end <= datagram.total)
+    return datagram.total is None or piece.end <= datagram.total
 
 
 def step(work: Worklists, reassembler: Reassembler) -> None:

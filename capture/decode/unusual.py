@@ -69,8 +69,9 @@ def _pass(work: Worklists, header: Header, spans: Spans) -> None:
 
 def _way(header: Header, packet: bytes) -> tuple[int, Header | None]:
     """Return how many bytes lie in front of a packet's first IP header, and which it is; None without one."""
+    dissect = _layer(header)
     try:
-        layer = _layer(header)(packet)
+        layer = dissect(packet)
     except Exception:  # noqa: BLE001 - scapy raises whatever a malformed packet makes its fields raise
         return 0, None
     skip = 0

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from crosscheck.causality import SECOND_NS, Translation, check_causality, kernel_sched, own_kernel_rx
-from crosscheck.model import Column, Matches
+from crosscheck.model import Column, Matches, WireSide
 from journal.layout import ABSENT, RECEIVED, SENT, TRANSMITTED, StampFlag, TxEvent
-from journal.wire import PACKET, PacketFlag
+from journal.wire import LOSS, PACKET, PROBE, PacketFlag
 
 THETA = 1000
 
@@ -39,10 +39,14 @@ def on_the_wire(*time: int, flags: int = PacketFlag.FIRST) -> tuple[Matches, np.
     return Matches(packets["time"].copy(), np.arange(len(time)), np.zeros(len(time), np.uint8)), packets
 
 
+def seen(packets: np.ndarray, slack_ns: Column | None = None) -> WireSide:
+    return WireSide(packets, np.zeros(0, LOSS), np.zeros(0, PROBE), [], slack_ns=slack_ns)
+
+
 def test_a_stamp_is_refuted_only_when_the_least_theta_cannot_explain_it() -> None:
     """To the nanosecond; the message is named."""
     matches, packets = on_the_wire(5990, 5990, 5990)
-    found = check_causality(orders(5000, 5001, 4000), np.array([4990, 5300, ABSENT]), matches, packets, Known())
+    found = check_causality(orders(5000, 5001, 4000), np.array([4990, 5300, ABSENT]), matches, seen(packets), Known())
     assert [(101, 2, 1, "written", 1), (101, 2, 1, "kernel_sched", 300)] == [
         (v.trace, v.order, v.row, v.hop, v.by_ns) for v in found.violations
     ]
@@ -54,7 +58,7 @@ def test_a_stamp_is_refuted_only_when_the_least_theta_cannot_explain_it() -> Non
 def test_without_a_lower_bound_nothing_can_be_refuted(clock: Known) -> None:
     """However late the stamp is."""
     matches, packets = on_the_wire(5990)
-    found = check_causality(orders(1 << 40), np.array([1 << 40]), matches, packets, clock)
+    found = check_causality(orders(1 << 40), np.array([1 << 40]), matches, seen(packets), clock)
     assert ([], 0, 0, 2) == (found.violations, found.refuted, found.unrefuted, found.not_refutable)
 
 
@@ -62,15 +66,23 @@ def test_a_message_without_a_packet_or_with_another_clocks_cannot_be_tested() ->
     """The NIC's clock is a third one."""
     none = Matches(np.array([ABSENT]), np.array([-1]), np.array([3], np.uint8))
     absent = np.array([ABSENT])
-    assert 1 == check_causality(orders(1 << 40), absent, none, np.zeros(0, PACKET), Known()).not_refutable
+    assert 1 == check_causality(orders(1 << 40), absent, none, seen(np.zeros(0, PACKET)), Known()).not_refutable
     matches, packets = on_the_wire(5990, flags=PacketFlag.FIRST | PacketFlag.HARDWARE)
-    assert 1 == check_causality(orders(1 << 40), absent, matches, packets, Known()).not_refutable
+    assert 1 == check_causality(orders(1 << 40), absent, matches, seen(packets), Known()).not_refutable
+
+
+def test_a_packet_may_have_passed_later_than_its_row_says_by_its_slack() -> None:
+    """The stamp of a NIC is known to the width of its clock's interval."""
+    matches, packets = on_the_wire(5990, 5990)
+    wire = seen(packets, np.array([3, 4]))
+    found = check_causality(orders(5004, 5004), np.array([ABSENT, ABSENT]), matches, wire, Known())
+    assert [(100, 1)] == [(violation.trace, violation.by_ns) for violation in found.violations]
 
 
 def test_violations_are_all_counted_and_the_first_are_named() -> None:
     """A clock that is wrong refutes every stamp."""
     matches, packets = on_the_wire(*[5990] * 1500)
-    found = check_causality(orders(*[9000] * 1500), np.full(1500, 9000), matches, packets, Known())
+    found = check_causality(orders(*[9000] * 1500), np.full(1500, 9000), matches, seen(packets), Known())
     assert (3000, 1000) == (found.refuted, len(found.violations))
     assert list(range(500)) == [v.row for v in found.violations[::2]]
 

@@ -245,6 +245,22 @@ def test_an_interface_that_stays_down_is_lost(sender: socket.socket, monkeypatch
             all(len(batch) == 0 for batch in ring.batches())
 
 
+def test_promiscuous_mode_is_for_those_who_ask(sender: socket.socket) -> None:
+    """The interface takes other machines' packets only while a ring that asked for it is open."""
+    assert sender
+    with Ring("mirror", filter=None, fanout=None):
+        assert "promiscuity 0" in details("mirror")
+    with Ring("mirror", filter=None, fanout=None, promiscuous=True):
+        assert "promiscuity 1" in details("mirror")
+    assert "promiscuity 0" in details("mirror")
+
+
+def details(interface: str) -> str:
+    """What the `ip` command tells of an interface."""
+    command = ["ip", "-details", "link", "show", interface]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
 def plain(source: str, target: str, sport: int, dport: int) -> Packet:
     """TCP over IPv4 or IPv6."""
     layer = IPv6 if ":" in source else IP

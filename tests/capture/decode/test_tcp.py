@@ -33,7 +33,7 @@ def test_options_are_handed_on(decode: Callable, scapy_says: Callable) -> None:
 def test_cut_options_are_handed_on_as_far_as_they_go(decode: Callable) -> None:
     """The payload's size is still known."""
     packet = bytes(FRAME / FOUR / TCP(sport=1, dport=2, options=OPTIONS) / b"payload")
-    found = decode(packet[: 14 + 20 + 20 + 8])
+    found = decode(packet[: 14 + 20 + 20 + 8], packet)
     assert packet[54:62] == found.options()
     assert (7, b"") == (int(found.segments.size[0]), found.payload())
     assert int(found.segments.payload[0]) <= len(found.segments.data)

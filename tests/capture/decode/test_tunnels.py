@@ -127,10 +127,11 @@ def test_only_a_plausible_header_makes_a_tunnel(decode: Callable) -> None:
     """The I bit, room for a frame, a version that is known."""
     found = decode(
         outer_udp(4789) / VXLAN(flags=0, vni=1) / FRAME / FOUR,
+        outer_udp(4789) / (b"\xf7" + bytes(VXLAN(vni=1) / FRAME / FOUR)[1:]),
         outer_udp(8472) / (b"\xff" * 20),
         outer_udp(6081) / GENEVE(version=1, proto=0x800) / FOUR,
     )
-    assert {"not TCP: UDP": 3} == found.counts
+    assert {"not TCP: UDP": 4} == found.counts
 
 
 def test_other_versions_are_counted(decode: Callable) -> None:

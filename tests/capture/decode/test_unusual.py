@@ -15,7 +15,8 @@ from scapy.layers.ppp import PPP, PPPoE
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet
 
-from capture.decode import Decoder
+from capture.decode import Decoder, unusual
+from capture.decode.headers import Header
 
 MACS = {"src": "02:00:00:00:00:01", "dst": "02:00:00:00:00:02"}
 FRAME = Ether(**MACS)
@@ -97,6 +98,16 @@ def test_the_bound_holds_over_all_rounds_and_blocks(decode: Callable) -> None:
     vxlan = OUTER / UDP(sport=1, dport=4789) / VXLAN(vni=6) / RARE["MPLS"] / FOUR
     packets = [RARE["MPLS"] / FOUR, vxlan, RARE["MPLS"] / FOUR, vxlan]
     assert {"unusual, not looked at": 1} == decode(*packets, decoder=Decoder(max_unusual=3)).counts
+
+
+def test_a_scapy_that_cannot_be_imported_is_no_malformed_packet(
+    decode: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The installation's fault is raised, not counted."""
+    unusual._layer.cache_clear()
+    monkeypatch.setitem(unusual.LAYERS, Header.MPLS, ("scapy.absent", "MPLS"))
+    with pytest.raises(ModuleNotFoundError):
+        decode(RARE["MPLS"] / FOUR)
 
 
 def test_scapy_is_imported_only_when_needed() -> None:
