@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from capture.clocks import Clocks
 from capture.decode import Decoder
 from capture.packets import Batch, Source
-from capture.probe import ProbeRow, ProbeSocket
 from capture.ring import Ring
 from capture.store import PacketStore
 from capture.streams import Found, Streams
@@ -151,7 +151,7 @@ def follow(
     agent: Agent,
     journal: WireJournal,
     ring: Ring,
-    probe: ProbeSocket | None,
+    clocks: Clocks,
     stopped: Callable[[], bool],
     on_beat: OnBeat,
 ) -> None:
@@ -161,7 +161,7 @@ def follow(
         agent: takes the packets.
         journal: its journal.
         ring: the interface.
-        probe: asks the trader's responder for its clock; None for none.
+        clocks: the clocks to ask meanwhile.
         stopped: asked several times a second whether to end.
         on_beat: called each second, and at the end, with the progress and what went wrong since.
 
@@ -171,22 +171,18 @@ def follow(
     """
     poll = select.poll()
     poll.register(ring.fileno(), select.POLLIN | select.POLLERR)
-    if probe is not None:
-        poll.register(probe.fileno(), select.POLLIN)
-    beat = _Beat(agent, journal, ring, probe, on_beat)
+    clocks.register(poll)
+    beat = _Beat(agent, journal, ring, clocks, on_beat)
     reason = ASKED_TO_STOP
     try:
         while not stopped():
-            due_ns = _MAX_WAIT_NS if probe is None else min(_MAX_WAIT_NS, probe.on_timer(time.time_ns()))
-            poll.poll(-(-due_ns // 1_000_000))
+            poll.poll(-(-min(_MAX_WAIT_NS, clocks.ask()) // 1_000_000))
             _take_ready(agent, ring)
-            if probe is not None:
-                _journal_probes(journal, probe.on_readable())
+            clocks.take()
             beat.when_due()
         agent.take(ring.take(_LAST_WAIT_S))  # what the kernel has not handed over yet
         _take_ready(agent, ring)
-        if probe is not None:
-            _journal_probes(journal, probe.finish())
+        clocks.finish()
     except BaseException as error:
         reason = str(error) or type(error).__name__
         raise
@@ -201,11 +197,6 @@ def _take_ready(agent: Agent, ring: Ring) -> None:
         if not len(batch):
             return
         agent.take(batch)
-
-
-def _journal_probes(journal: WireJournal, rows: list[ProbeRow]) -> None:
-    for row in rows:
-        journal.probe(row)
 
 
 def read_through(agent: Agent, source: Source, stopped: Callable[[], bool], on_beat: OnBeat) -> None:
@@ -243,13 +234,11 @@ def read_through(agent: Agent, source: Source, stopped: Callable[[], bool], on_b
 class _Beat:
     """What is done once a second: counts and clock into the journal, its upkeep, news for a person."""
 
-    def __init__(
-        self, agent: Agent, journal: WireJournal, ring: Ring, probe: ProbeSocket | None, on_beat: OnBeat
-    ) -> None:
+    def __init__(self, agent: Agent, journal: WireJournal, ring: Ring, clocks: Clocks, on_beat: OnBeat) -> None:
         self._agent = agent
         self._journal = journal
         self._ring = ring
-        self._probe = probe
+        self._clocks = clocks
         self._on_beat = on_beat
         self._due_ns = time.monotonic_ns()
         self._beats = 0
@@ -264,6 +253,7 @@ class _Beat:
             return
         self._due_ns += _BEAT_NS
         self.tell()
+        self._clocks.beat()
         self._journal.counts(self._journal.clock(), self._agent.counts())
         if self._beats % _RETAIN_EVERY == 0:
             self._journal.retain()
@@ -272,8 +262,7 @@ class _Beat:
             raise JournalFull(reason)
 
     def tell(self) -> None:
-        """Take over the counters of ring and probe, and tell the news."""
+        """Take over the counters of ring and probes, and tell the news."""
         self._agent.progress.source = asdict(self._ring.drops())
-        if self._probe is not None:
-            self._agent.progress.probes = self._probe.counts
+        self._agent.progress.probes = self._clocks.counts
         self._on_beat(self._agent.progress, drain(self._ring.troubles) + self._agent.news())

@@ -128,9 +128,10 @@ class Conversation:
             mine.holes.acknowledge(0, packet.acked, packet.sight)
         if packet.start == packet.end:
             return []
-        mine.holes.witness(packet.start, packet.sight)
         probing = other.closed and packet.size == 1 and not packet.tcp & _CONTROL
-        return self._pieces(mine, packet, probing=probing)
+        pieces = self._pieces(mine, packet, probing=probing)
+        mine.holes.witness(packet.start, packet.sight)
+        return pieces
 
     def _pieces(self, stream: Stream, packet: Packet, *, probing: bool) -> list[Piece]:
         """Return the parts of a packet that takes positions."""

@@ -17,7 +17,7 @@ from capture.recent import Recent
 from capture.sequence import Groups, group
 from capture.tracks import Arrivals, Placed, Tracks
 
-MOST: Final = 16_384
+MOST: Final = 4_096
 
 
 class Conversations:

@@ -15,7 +15,8 @@ hole, or one from behind the hole that was sent even earlier. A witness was sent
    smaller, it is the original. Equal says nothing: Linux counts in milliseconds.
 2. The IPv4 identification, which Linux counts up per connection and direction: behind the witness's (mod 2¹⁶, signed),
    it was sent again; before, it is the original. It counts only where the opener's is close to that of the packet
-   before, and where the distance is at most 8,192: zero, constant and random ones say nothing.
+   before, and where the distance is at most 8,192: zero, constant and random ones say nothing. (A counter passes zero
+   once in 65,536 packets; that one says nothing either.)
 3. Else time: within 3 ms of the opener, and before any duplicate acknowledgement or SACK, it is taken for the
    original. This is a guess: without both fields, a retransmission faster than that is called reordering.
 
@@ -24,8 +25,10 @@ What cannot be told: a retransmission that was sent before everything that the c
 A hole may be filled or acknowledged in pieces: it is split exactly, and each piece is a hole of its own.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from capture.flows import REORDER_NS
@@ -188,11 +191,15 @@ class Holes:
 
     def witness(self, start: int, packet: Sight) -> None:
         """Take a packet that begins at `start`: it was sent after the originals of all that is missing below."""
-        for hole in self._holes:
-            if hole.end > start:
+        if not self.waiting and not self.held:
+            return
+        for hole in reversed(self._holes):
+            if hole.end > start or hole.told:
+                continue
+            # What is behind a hole is behind the lower ones as well: their witnesses are no later than its.
+            if not sent_after(hole.witness, packet, counting=hole.counting):
                 break
-            if not hole.told and sent_after(hole.witness, packet, counting=hole.counting):
-                hole.witness = packet
+            hole.witness = packet
 
     def fill(self, start: int, end: int, packet: Sight) -> list[Piece]:
         """Take bytes below the mark, and return what they are: filling a hole, or SEEN."""
@@ -208,7 +215,8 @@ class Holes:
             at = hole.end
         if at < end:
             pieces.append(Piece(at, end, _SEEN))
-        self._bound(packet)
+        if any(piece.flags != _SEEN for piece in pieces):
+            self._bound(packet)
         return pieces
 
     def expire(self, clock_ns: int) -> None:
@@ -221,6 +229,7 @@ class Holes:
 
     def give_up(self, decided: tuple[int, int]) -> None:
         """Tell what is known of all holes, and forget them: the stream has ended."""
+        self.expire(decided[0])
         for hole in self._holes:
             self._close(hole, decided)
         self._holes.clear()
@@ -243,20 +252,23 @@ class Holes:
     def _split(self, start: int, end: int) -> list[Hole]:
         """Return the holes between two positions, cut there."""
         inner = []
-        for hole in self._holes.copy():
-            if hole.end <= start or hole.start >= end:
-                continue
+        at = bisect_right(self._holes, start, key=attrgetter("end"))
+        while at < len(self._holes) and self._holes[at].start < end:
+            hole = self._holes[at]
             if hole.start < start:
-                self._holes.insert(self._holes.index(hole), replace(hole, end=start))
-                hole.start = start
+                self._holes.insert(at, replace(hole, end=start))
+                hole.start, at = start, at + 1
             if hole.end > end:
-                self._holes.insert(self._holes.index(hole) + 1, replace(hole, start=end))
+                self._holes.insert(at + 1, replace(hole, start=end))
                 hole.end = end
             inner.append(hole)
+            at += 1
         return inner
 
     def _bound(self, packet: Sight) -> None:
         """Give up the oldest holes beyond `MOST`."""
+        if len(self._holes) > MOST:
+            self.expire(packet.clock_ns)
         while len(self._holes) > MOST:
             oldest = min(self._holes, key=lambda hole: hole.opened_ns)
             self._holes.remove(oldest)
@@ -264,8 +276,9 @@ class Holes:
         self._review()
 
     def _review(self) -> None:
-        self.waiting = any(hole.acked_ns is None for hole in self._holes)
-        self.held = any(hole.acked_ns is not None and not hole.told for hole in self._holes)
+        untold = [hole.acked_ns for hole in self._holes if not hole.told]
+        self.waiting = None in untold
+        self.held = len(untold) > untold.count(None)
 
     def _close(self, hole: Hole, decided: tuple[int, int]) -> None:
         if hole.told:

@@ -9,6 +9,9 @@ packet without payload has no FIRST. A SYN with data has a row for the SYN and P
 position later. A keep-alive or zero-window probe that repeats a byte has neither FIRST nor SEEN. A reset, and a packet
 whose number is out of any window, has its position and nothing else.
 
+A packet in order is taken for an original. So where the capture saw nothing of the first transmission, nothing behind
+it and no acknowledgement of it, a retransmission passes as the original: the bytes give no sign.
+
 What was acknowledged but never seen, with nothing behind it, is a loss too: it is told when the connection ends.
 """
 

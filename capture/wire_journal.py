@@ -32,6 +32,8 @@ class WireJournal:
 
     Attributes:
         folder: the run's folder.
+        packets, losses: append many rows.
+        probe, nic: append a row; fields as in `journal.wire`, behind the seal.
 
     Raises:
         JournalFull: there is no room for it.
@@ -44,7 +46,8 @@ class WireJournal:
         rows = self._journal.rows
         self.packets = rows["packets"].extend
         self.losses = rows["losses"].extend
-        self._probe = rows["probes"].append
+        self.probe = rows["probes"].append
+        self.nic = rows["nic"].append
 
     def _write(self, kind: RecordType, time_ns: int, payload: object, conn: int = 0) -> None:
         self._journal.records.append(kind, 0, time_ns, conn, _encode(payload))
@@ -72,10 +75,6 @@ class WireJournal:
         """Record a connection that was met for the first time."""
         payload = {"event": "open", "a": connection.a, "b": connection.b, "tunnel": connection.tunnel}
         self._write(RecordType.CONNECTION, connection.time_ns, payload, connection.number)
-
-    def probe(self, row: tuple[int, int, int, int, int]) -> None:
-        """Append an answered probe: its number and T1 to T4, ns."""
-        self._probe(*row)
 
     def clock(self) -> int:
         """Record CLOCK_REALTIME and CLOCK_MONOTONIC, read together; return the former, ns."""

@@ -8,7 +8,8 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from crosscheck.model import Rows, WireConnection, WireSide
+from crosscheck.model import Column, Rows, WireConnection, WireSide
+from crosscheck.nic import by_monitor
 from journal.errors import NoJournal
 from journal.layout import RecordType
 from journal.reader import Record, RecordReader, read_rows
@@ -66,7 +67,8 @@ class MonitorRun:
 
     Attributes:
         folder: the run's folder.
-        packets, losses, probes: its rows (`journal.wire`).
+        packets, losses, probes: its rows (`journal.wire`), packets on the monitor's clock as far as it is known.
+        slack_ns: how far the packets' true times may be from there; None is nowhere.
         connections: whose packets they are.
         counts: what it counted.
         boot_id: the machine's, None when not told.
@@ -79,6 +81,7 @@ class MonitorRun:
     packets: Rows
     losses: Rows
     probes: Rows
+    slack_ns: Column | None = None
     connections: list[WireConnection] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
     boot_id: str | None = None
@@ -120,7 +123,8 @@ def read_monitor(run: Path) -> MonitorRun:
             logs[log] = np.concatenate([np.empty(0, dtype), *read_rows(run, log)])
         except NoJournal as error:
             raise NoJournal(f"{run} is no capture's journal: it holds no {log!r} log") from error
-    monitor = MonitorRun(run, logs["packets"], logs["losses"], logs["probes"])
+    packets, slack_ns = by_monitor(logs["packets"], logs["nic"])
+    monitor = MonitorRun(run, packets, logs["losses"], logs["probes"], slack_ns)
     for record in RecordReader(run):  # after the rows: their connections are recorded before them
         try:
             monitor.take(record)
@@ -167,4 +171,14 @@ def wire_side(monitors: Sequence[MonitorRun], trader_boot_id: str | None) -> Wir
         probes=probes,
         connections=connections,
         one_clock=same_boot and not len(probes),
+        slack_ns=_slack(monitors),
+    )
+
+
+def _slack(monitors: Sequence[MonitorRun]) -> Column | None:
+    if all(monitor.slack_ns is None for monitor in monitors):
+        return None
+    none = (np.zeros(len(monitor.packets), np.int64) for monitor in monitors)
+    return np.concatenate(
+        [zeros if monitor.slack_ns is None else monitor.slack_ns for monitor, zeros in zip(monitors, none, strict=True)]
     )

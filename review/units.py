@@ -18,8 +18,11 @@ def duration_text(duration_ns: int) -> str:
 
 
 def count_text(count: int) -> str:
-    """Return a count with separators, beyond a million in millions: `41,248`, `1.25 M`."""
-    return f"{count:,}" if count < 1_000_000 else f"{count / 1e6:.2f} M"
+    """Return a count with separators, from a million on with a decimal prefix: `41,248`, `1.25 M`."""
+    for size, prefix in ((10**12, "T"), (10**9, "G"), (10**6, "M")):
+        if count >= size:
+            return f"{count / size:,.2f} {prefix}"
+    return f"{count:,}"
 
 
 def ratio_text(ratio: float) -> str:
@@ -40,9 +43,9 @@ def bits_text(per_second: float) -> str:
 def _decimal_text(amount: float, unit: str) -> str:
     for prefix in ("", "k", "M", "G"):
         if amount < 999.5:
-            return f"{amount:.0f} {unit}" if not prefix else f"{amount:.3g} {prefix}{unit}"
+            return f"{amount:.3g} {prefix}{unit}"
         amount /= 1000
-    return f"{amount:,.3g} T{unit}"
+    return f"{amount:,.0f} T{unit}" if amount >= 999.5 else f"{amount:.3g} T{unit}"
 
 
 def bar_text(start: float, share: float, width: int) -> str:

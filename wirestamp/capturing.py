@@ -14,9 +14,11 @@ from rich.console import Console
 
 from capture.agent import Agent, Progress, follow, read_through
 from capture.bpf import watch_filter
+from capture.clocks import Clocks
 from capture.decode import Decoder
 from capture.errors import CannotCapture, CaptureError, NotACapture
 from capture.files import FileSource
+from capture.nic_clock import NicClock
 from capture.probe import ProbeSocket
 from capture.responder import DEFAULT_PORT, PRIVATE, serve
 from capture.ring import Ring
@@ -157,15 +159,14 @@ def run_capture(options: CaptureOptions) -> int:
         _look_at(options.files)
         with contextlib.ExitStack() as parts:
             ring = parts.enter_context(_ring(options)) if options.interface is not None else None
-            probe = None
-            if options.probe is not None:
-                probe = parts.enter_context(contextlib.closing(ProbeSocket(*options.probe, rate=options.probes_per_s)))
+            probe = parts.enter_context(_probe(options)) if options.probe is not None else None
+            nic = parts.enter_context(_nic_clock(options)) if options.hardware else None
             now_ns = time.time_ns()
             journal = parts.enter_context(contextlib.closing(_journal(options, now_ns)))
             journal.configuration(now_ns, options.settings(), own_clock=ring is not None)
             agent = _agent(options, journal)
             print(json.dumps({"run": str(journal.folder)}), flush=True)  # noqa: T201 - for whoever started it
-            return _run(options, agent, journal, ring, probe, stop)
+            return _run(options, agent, journal, ring, Clocks(journal, probe, nic), stop)
     except (FileNotFoundError, IsADirectoryError) as error:
         return fail("capture", error, 2)
     except (CannotCapture, JournalError, OSError) as error:
@@ -198,6 +199,16 @@ def _ring(options: CaptureOptions) -> Ring:
     return Ring(options.interface, filter=kernel_filter, fanout=options.fanout, hardware=options.hardware)
 
 
+def _probe(options: CaptureOptions) -> contextlib.closing[ProbeSocket]:
+    assert options.probe is not None
+    return contextlib.closing(ProbeSocket(*options.probe, rate=options.probes_per_s))
+
+
+def _nic_clock(options: CaptureOptions) -> contextlib.closing[NicClock]:
+    assert options.interface is not None
+    return contextlib.closing(NicClock(options.interface))
+
+
 def _agent(options: CaptureOptions, journal: WireJournal) -> Agent:
     decoder = Decoder(options.vxlan_ports, options.geneve_ports)
     store = PacketStore(journal.folder, options.store_bytes) if options.store_bytes else None
@@ -214,7 +225,7 @@ def _run(
     agent: Agent,
     journal: WireJournal,
     ring: Ring | None,
-    probe: ProbeSocket | None,
+    clocks: Clocks,
     stop: _Stop,
 ) -> int:
     console = _console()
@@ -227,7 +238,7 @@ def _run(
 
         try:
             if ring is not None:
-                follow(agent, journal, ring, probe, stop, on_beat)
+                follow(agent, journal, ring, clocks, stop, on_beat)
             else:
                 read_through(agent, FileSource(options.files), stop, on_beat)
         except NotACapture as error:
