@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from capture.flows import REORDER_NS
-from capture.holes import Holes, Loss, Piece, Sight, is_counted, is_original
+from capture.holes import Holes, Loss, Piece, Sight, is_counted, is_original, sent_after
 from capture.recent import Recent
 from capture.sequence import WINDOW, signed
 from journal.wire import PacketFlag, TcpFlag
@@ -65,7 +65,8 @@ class Stream:
     Attributes:
         holes: what is missing.
         low: the lowest position that is known.
-        first: the packet that began it, as far as the capture knows.
+        first: the packet that began it, as far as the capture knows; TSval and identification are of the one below
+            all others, which was sent first.
         closed: whether its sender accepts no data.
         probe: position of the byte that its sender probed the other's closed window with, None without.
     """
@@ -192,4 +193,6 @@ class Conversation:
             stream.holes.open(end, stream.low, first, counting=counting)
             stream.holes.acknowledge(0, packet.acked, sight)
         stream.low = packet.start
+        if sent_after(first, sight, counting=counting):
+            stream.first = first._replace(tsval=sight.tsval, ip_id=sight.ip_id)
         return _LATE

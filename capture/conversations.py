@@ -117,6 +117,7 @@ class Conversations:
         """Keep a conversation as long as something in it is open."""
         for side, stream in enumerate(kept.streams):
             self._tracks.low[2 * slot + side] = stream.low
+            self._tracks.first[2 * slot + side] = stream.first
         for slots, condition in ((self._waiting, kept.waiting), (self._held, kept.held)):
             (slots.add if condition else slots.discard)(slot)
         if kept.over:

@@ -3,7 +3,7 @@
 import random
 import ssl
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,15 @@ from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet
 from scapy.utils import PcapWriter
 
+from capture import files, inspect
 from capture.files import FileSource
 from capture.inspect import Decrypted, Inspection, decrypt_capture
 from capture.keylog import KeyLog
+from capture.packets import Batch
 from capture.tls import ContentType, Stop
 
 WORD = 1 << 32
+ETHER = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")  # without a destination, scapy asks the network for it
 ENDS = [("10.0.0.1", 40_001), ("10.0.0.2", 443)]  # the lower one is side 0
 
 # What conftest makes, and test folders are not packages to import it from:
@@ -32,12 +35,12 @@ def packets(wire: Wire, isns: tuple[int, int] = (7, WORD - 900), mss: int = 1400
     """Yield a connection's packets: the handshake, then its bytes in segments."""
     layer = IP(src=ENDS[0][0], dst=ENDS[1][0]), IP(src=ENDS[1][0], dst=ENDS[0][0])
     ports = [{"sport": ENDS[side][1], "dport": ENDS[1 - side][1]} for side in (0, 1)]
-    yield Ether() / layer[0] / TCP(**ports[0], flags="S", seq=isns[0])
-    yield Ether() / layer[1] / TCP(**ports[1], flags="SA", seq=isns[1], ack=(isns[0] + 1) % WORD)
+    yield ETHER / layer[0] / TCP(**ports[0], flags="S", seq=isns[0])
+    yield ETHER / layer[1] / TCP(**ports[1], flags="SA", seq=isns[1], ack=(isns[0] + 1) % WORD)
     for side, off, data in wire:
         for at in range(0, len(data), mss):
             seq = (isns[side] + 1 + off + at) % WORD
-            yield Ether() / layer[side] / TCP(**ports[side], flags="PA", seq=seq) / data[at : at + mss]
+            yield ETHER / layer[side] / TCP(**ports[side], flags="PA", seq=seq) / data[at : at + mss]
 
 
 def write(path: Path, packets: Iterator[Packet] | list[Packet]) -> Path:
@@ -128,7 +131,7 @@ def wire_of(talks: Talks, number: int) -> Wire:
 def test_a_mirrored_talk(talk: tuple[Wire, KeyLog], tmp_path: Path, words: Any) -> None:  # noqa: ANN401
     """In VXLAN, over IPv6: the tunnel is named."""
     wire, keys = talk
-    outer = Ether() / IPv6(src="fd00::1", dst="fd00::2") / UDP(sport=50_000, dport=4789) / VXLAN(vni=4242)
+    outer = ETHER / IPv6(src="fd00::1", dst="fd00::2") / UDP(sport=50_000, dport=4789) / VXLAN(vni=4242)
     found, stopped = inspected(write(tmp_path / "a.pcap", [outer / packet for packet in packets(wire)]), keys)
     assert ({}, words(1)) == (stopped, spoken(found, 1))
     assert {4242} == {each.tunnel for each in found}
@@ -144,6 +147,56 @@ def test_what_is_not_decrypted_is_counted(talks: Talks, tmp_path: Path) -> None:
         (packets([part for part in wire if part[0] == 0]), {Stop.ONE_SIDED: 1}),
     ):
         assert ([], stopped) == inspected(write(tmp_path / "a.pcap", sent), KeyLog())
+
+
+def test_a_syn_may_carry_data(talk: tuple[Wire, KeyLog], tmp_path: Path, words: Any) -> None:  # noqa: ANN401
+    """It lies behind the SYN's own number (TCP Fast Open, RFC 7413)."""
+    wire, keys = talk
+    (side, _, hello), *rest = wire
+    syn, answer, *segments = packets([(side, len(hello), b""), *rest])
+    found, stopped = inspected(write(tmp_path / "a.pcap", [syn / hello, answer, *segments]), keys)
+    assert ({}, words(0), words(1)) == (stopped, spoken(found, 0), spoken(found, 1))
+
+
+class Watched:
+    """A capture file that is looked behind: `seen` holds what `look` returned after each batch was taken."""
+
+    def __init__(self, path: Path, look: Callable[[], int]) -> None:
+        self.troubles: list[str] = []
+        self.seen: list[int] = []
+        self._path, self._look = path, look
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield the file's batches."""
+        for batch in FileSource([self._path]).batches():
+            yield batch
+            self.seen.append(self._look())
+
+
+def test_connections_are_forgotten_when_there_are_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is counted all the same, once."""
+    monkeypatch.setattr(inspect, "MAX_CONNECTIONS", 8)
+    monkeypatch.setattr(files, "BATCH_PACKETS", 4)
+    way = ETHER / IP(src="10.0.0.1", dst="10.0.0.2")
+    ask = [way / TCP(sport=port, dport=80, seq=9, flags="PA") / b"GET / HTTP/1.1" for port in range(1, 51)]
+    source = Watched(write(tmp_path / "a.pcap", ask), lambda: len(inspection._connections))
+    inspection = Inspection(source, KeyLog())
+    assert [] == list(inspection.records())
+    assert 8 == max(source.seen)
+    assert {Stop.NOT_TLS: 50} == inspection.stopped
+
+
+def test_a_direction_that_is_given_up_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither what came early before, nor what comes after."""
+    monkeypatch.setattr(files, "BATCH_PACKETS", 1)
+    way = ETHER / IP(src="10.0.0.1", dst="10.0.0.2")
+    sent = [way / TCP(sport=1, dport=80, seq=8, flags="S")]
+    for seq, data in ((500, b"early"), (9, b"GET / HTTP/1.1"), (23, b"\r\n"), (700, b"late")):
+        sent.append(way / TCP(sport=1, dport=80, seq=seq, flags="PA") / data)
+    source = Watched(write(tmp_path / "a.pcap", sent), lambda: inspection._budget.held)
+    inspection = Inspection(source, KeyLog())
+    assert [] == list(inspection.records())
+    assert [0, 5, 0, 0, 0] == source.seen
 
 
 def test_cut_packets_are_holes(talk: tuple[Wire, KeyLog], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from capture.flows import REORDER_NS, Flows, Found
 
+CLIENT = 0x0A000001 << 16
 FIN, SYN, RST, ACK = 1, 2, 4, 16
 SYN_ACK = SYN | ACK
 Made = Any  # a class of conftest.py, which cannot be imported
@@ -60,6 +61,19 @@ def test_thousands_of_connections_fit(flows: Flows, tcp: Made) -> None:
     slots = find(flows, tcp, *packets).slot
     assert 5_000 == len(set(slots.tolist())) == len(flows)
     assert slots.tolist() == find(flows, tcp, *packets).slot.tolist()
+
+
+def test_consecutive_ports_do_not_collide_often(tcp: Made) -> None:
+    """Whatever the factors: an entry lies close to where its hash points."""
+    for _ in range(30):
+        flows = Flows()
+        find(flows, tcp, *(tcp.sent(0, 1, client=CLIENT + port, tunnel=4242) for port in range(1_000)))
+        live = np.flatnonzero(flows._live)
+        hashes = flows._hash(flows.tunnel[live], flows.low[live], flows.high[live])
+        wanted = (hashes >> np.uint64(flows._shift)).astype(np.int64)
+        places = np.flatnonzero(flows._table >= 0)
+        at = places[np.argsort(flows._table[places])]
+        assert np.mean((at - wanted) % len(flows._table)) < 2
 
 
 def connections(tcp: Made, packets: list[Made], batch: int) -> list[int]:

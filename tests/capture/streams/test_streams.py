@@ -176,6 +176,21 @@ def test_copies_and_retransmissions(talk: Talk) -> None:
     assert [(1100, 100, flags) for flags in (FIRST, COPY, UNACKED, SEEN)] == of_client(talk.follow())
 
 
+@pytest.mark.parametrize(("evidence", "flags"), [("none", LATE), ("copy", LATE), ("sack", RESENT), ("twice", RESENT)])
+def test_signs_that_the_sender_may_send_again(talk: Talk, evidence: str, flags: PacketFlag) -> None:
+    """Without identification or TSval, a duplicate acknowledgement or a SACK makes what follows a retransmission."""
+    talk.ack(1100)  # packet 3
+    talk.send(1200, ip_id=0, time_ns=10 * MS)
+    if evidence == "sack":
+        talk.ack(1100, sack=((1200, 1300),), time_ns=10 * MS)
+    elif evidence == "twice":
+        talk.ack(1100, time_ns=10 * MS)
+    elif evidence == "copy":
+        talk.ack(1100, ip_id=3, time_ns=3 * MS)
+    talk.send(1100, ip_id=0, time_ns=11 * MS)
+    assert (1100, 100, flags) == of_client(talk.follow())[-1]
+
+
 def test_packet_partly_seen(talk: Talk) -> None:
     """Its parts are rows of their own, in the order of positions; only the first counts as a packet."""
     talk.send(1300)
