@@ -179,6 +179,8 @@ class Holes:
 
     def acknowledge(self, start: int, end: int, packet: Sight) -> None:
         """Take an acknowledgement of the bytes from `start` to `end`."""
+        if self.held:
+            self.expire(packet.clock_ns)
         for hole in self._split(start, end):
             if hole.acked_ns is None:
                 hole.acked_ns, hole.until_ns = packet.time_ns, packet.clock_ns + REORDER_NS
