@@ -16,7 +16,7 @@ from journal.runs import create_run
 from journal.wire import WIRE_LOGS
 from journal.writer import Journal
 
-_ROW_SEGMENT_BYTES = 32 << 20  # some 840,000 packets
+_SEGMENT_BYTES = 8 << 20  # some 200,000 packets; each log keeps two of them in memory
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
@@ -42,7 +42,7 @@ class WireJournal:
 
     def __init__(self, parent: Path, now_ns: int, retention: Retention | None = None) -> None:
         self.folder = create_run(parent, now_ns)
-        self._journal = Journal(self.folder, WIRE_LOGS, retention, row_segment_bytes=_ROW_SEGMENT_BYTES)
+        self._journal = Journal(self.folder, WIRE_LOGS, retention, _SEGMENT_BYTES, _SEGMENT_BYTES)
         rows = self._journal.rows
         self.packets = rows["packets"].extend
         self.losses = rows["losses"].extend

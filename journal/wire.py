@@ -50,6 +50,7 @@ class LossCause(IntEnum):
     MIRROR = 1  # acknowledged by the receiver though the capture had not seen them: the mirror or the capture lost them
     NETWORK = 2  # filled by a retransmission before any acknowledgement
     REORDERED = 3  # filled by the original packet, which came late: nothing was lost
+    DUPLICATED = 4  # no hole: sent again though nothing was lost, as the receiver says that it has both copies
 
 
 # One row per packet, or per piece of it where some of its bytes are new and others not.
@@ -66,7 +67,7 @@ PACKET: Final = np.dtype(
     ]
 )
 
-# One row per hole, when its cause is known or the stream is given up.
+# One row per hole, when its cause is known or the stream is given up; and one per DUPLICATED bytes.
 LOSS: Final = np.dtype(
     [
         ("seal", "<u8"),

@@ -31,6 +31,7 @@ _REASONS = {
     Unmatched.NETWORK_LOST: "lost by the network; a retransmission was seen",
     Unmatched.RESENT: "sent again before it was acknowledged; which copy arrived is not known",
     Unmatched.UNKNOWN_LOSS: "lost, by whom is not known",
+    Unmatched.TOO_LATE: "captured long after its stamp: sent again, or the stamp is false",
     Unmatched.NO_OFFSET: "the stamp has no stream offset",
 }
 

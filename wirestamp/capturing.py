@@ -1,18 +1,19 @@
 """`wirestamp capture` and `wirestamp responder`: one process each, its signals, its progress and its exit status."""
 
 import contextlib
-import errno
 import json
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
 
-from capture.agent import Agent, Progress, follow, read_through
+from capture.agent import Agent, OnBeat, Progress, follow, read_through
 from capture.bpf import watch_filter
 from capture.clocks import Clocks
 from capture.decode import Decoder
@@ -28,6 +29,8 @@ from capture.wire_journal import WireJournal
 from journal.errors import JournalError
 from journal.retention import Retention
 from wirestamp.failing import fail
+
+_Drive = Callable[[OnBeat], None]  # walks through all packets
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -119,15 +122,15 @@ def probe_target(text: str) -> tuple[str, int]:
     Raises:
         ValueError: there is no host, or the port is none.
     """
-    host, port = text, ""
-    if text.startswith("[") and "]" in text:
-        host, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":")
-    elif text.count(":") == 1:
-        host, _, port = text.partition(":")
-    if not host or (port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536)):
+    host, port = text, str(DEFAULT_PORT)
+    if text.count(":") == 1 or "]:" in text:
+        host, _, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    is_port = port.isascii() and port.isdigit() and 0 < int(port) < 65536
+    if not host or "[" in host or "]" in host or not is_port:
         raise ValueError(f"--probe: was {text!r}, expected HOST or HOST:PORT")
-    return host, int(port or DEFAULT_PORT)
+    return host, int(port)
 
 
 @dataclass(slots=True)
@@ -156,7 +159,7 @@ def run_capture(options: CaptureOptions) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop.take)
     try:
-        _look_at(options.files)
+        source = FileSource(options.files)
         with contextlib.ExitStack() as parts:
             ring = parts.enter_context(_ring(options)) if options.interface is not None else None
             probe = parts.enter_context(_probe(options)) if options.probe is not None else None
@@ -166,24 +169,14 @@ def run_capture(options: CaptureOptions) -> int:
             journal.configuration(now_ns, options.settings(), own_clock=ring is not None)
             agent = _agent(options, journal)
             print(json.dumps({"run": str(journal.folder)}), flush=True)  # noqa: T201 - for whoever started it
-            return _run(options, agent, journal, ring, Clocks(journal, probe, nic), stop)
-    except (FileNotFoundError, IsADirectoryError) as error:
+            drive: _Drive = partial(read_through, agent, source, stop)
+            if ring is not None:
+                drive = partial(follow, agent, journal, ring, Clocks(journal, probe, nic), stop)
+            return _run(agent, drive)
+    except NotACapture as error:
         return fail("capture", error, 2)
     except (CannotCapture, JournalError, OSError) as error:
         return fail("capture", error, 3)
-
-
-def _look_at(files: list[Path]) -> None:
-    """Refuse what is no file, before a run is made for it.
-
-    Raises:
-        FileNotFoundError: nothing is there.
-        IsADirectoryError: a folder is.
-    """
-    for path in files:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "is a folder; expected a pcap or pcapng file", str(path))
-        path.stat()
 
 
 def _journal(options: CaptureOptions, now_ns: int) -> WireJournal:
@@ -220,14 +213,7 @@ def _agent(options: CaptureOptions, journal: WireJournal) -> Agent:
     return Agent(journal, decoder, Streams(decoder.address, watched), store)
 
 
-def _run(
-    options: CaptureOptions,
-    agent: Agent,
-    journal: WireJournal,
-    ring: Ring | None,
-    clocks: Clocks,
-    stop: _Stop,
-) -> int:
+def _run(agent: Agent, drive: _Drive) -> int:
     console = _console()
     with console.status(_progress_text(agent.progress)) as status:
 
@@ -237,10 +223,7 @@ def _run(
             status.update(_progress_text(progress))
 
         try:
-            if ring is not None:
-                follow(agent, journal, ring, clocks, stop, on_beat)
-            else:
-                read_through(agent, FileSource(options.files), stop, on_beat)
+            drive(on_beat)
         except NotACapture as error:
             return fail("capture", error, 2)
         except (CaptureError, JournalError, OSError) as error:

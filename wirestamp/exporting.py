@@ -223,7 +223,7 @@ def _export_plaintext(options: ExportOptions, out: BinaryIO) -> str:
         }
         out.write(msgspec.json.encode(line) + b"\n")
         count += 1
-    told = "".join(f"; {reason}: {n:,} directions" for reason, n in inspection.stopped.items())
+    told = "".join(f"; {reason} ({n:,} ×)" for reason, n in inspection.stopped.items())
     if not count:
         raise ExportError(f"there is nothing to export: no record could be decrypted{told}")
     return f"{count:,} records decrypted{told}"

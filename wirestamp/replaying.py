@@ -9,7 +9,7 @@ from bot.errors import TraderError
 from bot.orders.records import Intent
 from bot.replay import Difference, replay
 from journal.errors import Corrupt, JournalError, NoJournal
-from journal.runs import find_run
+from wirestamp.directories import trader_run
 
 _SHOWN = 5
 
@@ -26,7 +26,7 @@ def replay_run(directory: Path) -> int:
     """
     console = Console(highlight=False)
     try:
-        run = find_run(directory)
+        run = trader_run(directory)
         outcome = replay(run)
     except Corrupt as error:
         return _fail(error, 4)

@@ -34,7 +34,7 @@ MACS = {"src": "02:00:00:00:00:01", "dst": "02:00:00:00:00:02"}
 @pytest.fixture
 def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WireJournal]:
     """A journal that has just begun, with small segments."""
-    monkeypatch.setattr("capture.wire_journal._ROW_SEGMENT_BYTES", 1 << 16)
+    monkeypatch.setattr("capture.wire_journal._SEGMENT_BYTES", 1 << 16)
     journal = WireJournal(tmp_path / "captures", NOW_NS)
     yield journal
     journal.close()

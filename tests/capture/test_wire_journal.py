@@ -21,7 +21,7 @@ NOW_NS = 1_700_000_000_123_456_789
 @pytest.fixture
 def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WireJournal]:
     """A journal that has just begun, with small segments."""
-    monkeypatch.setattr("capture.wire_journal._ROW_SEGMENT_BYTES", 1 << 16)
+    monkeypatch.setattr("capture.wire_journal._SEGMENT_BYTES", 1 << 16)
     journal = WireJournal(tmp_path / "captures", NOW_NS, Retention(None))
     yield journal
     journal.close()

@@ -12,10 +12,13 @@ import pytest
 
 from journal.layout import ABSENT, ROW_LOGS, MessageKind, RecordType, TxEvent
 from journal.reader import Rows
+from journal.wire import WIRE_LOGS, PacketFlag, TcpFlag
 from journal.writer import Journal
 
 START_NS = 1_700_000_000_000_000_000
 ROUTE, FEED = 2, 3  # connections
+ISN = (1 << 32) + 1000
+ROUTE_END, FEED_END, VENUE = "10.0.0.1:4002", "10.0.0.1:4003", "10.0.0.2:443"
 _EXCHANGE_INFO: dict[str, object] = {
     "symbols": [
         {
@@ -58,18 +61,19 @@ class RunWriter:
         body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         self.journal.records.append(kind, trace, START_NS + at_ns, conn, body)
 
-    def begin(self) -> Self:
+    def begin(self, boot_id: str | None = None) -> Self:
         """Append what every run begins with."""
         config = {
             "trader": {"name": "t", "loop": "uvloop"},
             "feed": [{"venue": "binance", "symbols": ["BTC-USDT"], "channels": ["trade", "quote"]}],
             "strategy": [{"use": "strategies.volume_modulo:VolumeModulo", "name": None}],
         }
-        self.record(RecordType.CONFIG, {"config": config})
+        self.record(RecordType.CONFIG, {"config": config, "boot_id": boot_id})
         asked = {"purpose": "instrument", "feed": 0, "name": "BTC-USDT", "number": 1, "status": 200}
         self.record(RecordType.REPLY, json.dumps(asked).encode() + b"\n" + json.dumps(_EXCHANGE_INFO).encode())
-        self.record(RecordType.CONNECTION, {"event": "open", "role": "route", "name": "main"}, ROUTE)
-        self.record(RecordType.CONNECTION, {"event": "open", "role": "feed", "index": 0}, FEED)
+        route, feed = ({"event": "open", "local": local, "remote": VENUE} for local in (ROUTE_END, FEED_END))
+        self.record(RecordType.CONNECTION, route | {"role": "route", "name": "main"}, ROUTE)
+        self.record(RecordType.CONNECTION, feed | {"role": "feed", "index": 0}, FEED)
         return self
 
     def message(self, payload: bytes = TRADE, flags: int = 0, **hops: int) -> int:
@@ -124,6 +128,80 @@ class RunWriter:
         killed = self.run.with_name("killed")
         shutil.copytree(self.run, killed)
         return killed
+
+
+class MonitorWriter:
+    """A capture of the packets of a `RunWriter`, by a clock that is `ahead_ns` of the trader's.
+
+    Each message and order, of 100 bytes, has a packet of its own: a message's passes 5 ns before its `kernel_rx`, an
+    order's 5 ns behind its `written`.
+    """
+
+    def __init__(self, run: Path, boot_id: str | None = "monitor", ahead_ns: int = 0, source: str = "lo") -> None:
+        run.mkdir(parents=True)
+        self.run = run
+        self.journal = Journal(run, WIRE_LOGS, record_segment_bytes=1 << 16, row_segment_bytes=1 << 16)
+        self.packets = self._probes = 0
+        self._ahead_ns = ahead_ns
+        capture = {"source": source, "vxlan_ports": [4789], "geneve_ports": [], "ports": [443]}
+        self.record(RecordType.CONFIG, {"capture": capture, "boot_id": boot_id})
+
+    def record(self, kind: RecordType, payload: dict[str, object], conn: int = 0) -> None:
+        """Append a record."""
+        self.journal.records.append(kind, 0, START_NS, conn, json.dumps(payload).encode())
+
+    def connection(self, number: int, end: str) -> Self:
+        """Append a connection of the trader's and its SYNs."""
+        self.record(RecordType.CONNECTION, {"event": "open", "a": end, "b": VENUE, "tunnel": 0}, number)
+        for side in (0, 1):
+            self._packet(-1, ISN, 2 * number + side, 0, TcpFlag.SYN, 0)
+        return self
+
+    def feed(self, messages: int, number: int = 1) -> Self:
+        """Append the packets of the first messages."""
+        self.connection(number, FEED_END)
+        for trace in range(1, messages + 1):
+            self._carry(trace * 1000 - 5, trace, 2 * number + 1)
+        return self
+
+    def route(self, orders: int, number: int = 2) -> Self:
+        """Append the packets of the first orders, each caused by the message of its own number."""
+        self.connection(number, ROUTE_END)
+        for order in range(1, orders + 1):
+            self._carry(order * 1000 + 55, order, 2 * number)
+        return self
+
+    def _carry(self, at_ns: int, ordinal: int, stream: int) -> None:
+        first = ordinal * 100 - 99 if ordinal > 1 else 0
+        size = ordinal * 100 + 1 - first
+        self._packet(at_ns, ISN + 1 + first, stream, size, TcpFlag.ACK, PacketFlag.FIRST)
+
+    def _packet(self, at_ns: int, position: int, stream: int, size: int, tcp: int, flags: int) -> None:
+        self.packets += 1
+        time_ns = START_NS + at_ns + self._ahead_ns
+        self.journal.rows["packets"].append(time_ns, position, stream, size, size + 54, tcp, flags)
+
+    def probe(self, at_ns: int, out_ns: int | None = 100, back_ns: int | None = 100) -> None:
+        """Append a probe sent `at_ns` after the start that took so long; None for a stamp of the trader's not had."""
+        trader = START_NS + at_ns + (out_ns or 0)
+        t1, t4 = START_NS + at_ns + self._ahead_ns, trader + (back_ns or 0) + self._ahead_ns
+        t2, t3 = (ABSENT if taken is None else trader for taken in (out_ns, back_ns))
+        self._probes += 1
+        self.journal.rows["probes"].append(self._probes, t1, t2, t3, t4)
+
+    def end(self, reason: str | None = "asked to stop", **counts: object) -> Path:
+        """End the capture, in order with a reason; return its folder."""
+        self.record(RecordType.COUNTS, {"packets": self.packets, "source": {"drops": 0}} | counts)
+        if reason is not None:
+            self.record(RecordType.END, {"reason": reason})
+        self.journal.close()
+        return self.run
+
+
+@pytest.fixture
+def monitor_at(tmp_path: Path) -> Callable[..., MonitorWriter]:
+    """Make a capture: `monitor_at("one", boot_id=…, ahead_ns=…)`."""
+    return lambda name="monitor", **options: MonitorWriter(tmp_path / "captures" / name, **options)
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,14 @@ import pytest
 from msgspec.structs import replace
 
 from journal.layout import ABSENT
-from review.model import Review, Violation
+from review.model import CaptureReport, Refuted, Review, Violation
 from review.notes import remarks, warnings
 from review.summary import summarise
 
 # What conftest makes, and test folders are not packages to import it from:
 RunWriter = Any
+
+CAPTURE = CaptureReport("/c", "eth1", None, 100, {"drops": 0}, {})
 
 
 @pytest.fixture
@@ -83,6 +85,68 @@ def test_each_fault_is_one_warning(sound: Review, words: str, change: Callable[[
     """It is there when the fault is, and alone."""
     (said,) = warnings(change(sound))
     assert words in said
+
+
+@pytest.fixture
+def captured(writer: RunWriter, monitor_at: Callable[..., Any]) -> Review:
+    """A sound run with a sound capture of it on the same machine."""
+    writer.begin("here")
+    order = writer.order(writer.message())
+    writer.execution(order, 15)
+    return summarise(writer.end(), [monitor_at(boot_id="here").feed(1).route(1).end()])
+
+
+def test_a_sound_capture_has_no_warning(captured: Review) -> None:
+    """Nor does it claim that anything was proved."""
+    assert [] == list(warnings(captured))
+    assert any("a stamp is refuted or it is not, none is proved" in text for text in remarks(captured))
+
+
+@pytest.mark.parametrize(
+    ("words", "change"),
+    [
+        (
+            "messages received whose packet was not found: ISN ambiguous (3)",
+            {"unmatched": {"rx": {"ISN ambiguous": 3}}},
+        ),
+        (
+            "messages sent whose packet was not found: before the capture began (1,000); lost by the mirror (2)",
+            {"unmatched": {"tx": {"before the capture began": 1000, "lost by the mirror": 2}}},
+        ),
+        (
+            "written of trace 5 cannot be true: its packet had passed 1.00 ms before",
+            {"refuted": [Refuted(5, 0, "written", 1_000_000)]},
+        ),
+        ("the capture /c has no end: it was killed, or it still runs", {"captures": [CAPTURE]}),
+        ("the capture /c ended early: eth1 went away", {"captures": [replace(CAPTURE, ended="eth1 went away")]}),
+        ("the capture /c holds no packet of eth1", {"captures": [replace(CAPTURE, ended="asked to stop", packets=0)]}),
+        (
+            "the kernel dropped 7 packets before eth1 could be read",
+            {"captures": [replace(CAPTURE, ended="read to the end", counters={"drops": 7})]},
+        ),
+    ],
+)
+def test_each_fault_of_a_capture_is_one_warning(captured: Review, words: str, change: dict[str, Any]) -> None:
+    """It is there when the fault is, and alone."""
+    assert captured.wire is not None
+    if "unmatched" in change:
+        change = {"unmatched": {"rx": {}, "tx": {}} | change["unmatched"]}
+    assert [words] == list(warnings(replace(captured, wire=replace(captured.wire, **change))))
+
+
+def test_clocks_that_left_their_line_are_told(captured: Review) -> None:
+    """The first of them, and those that contradict themselves."""
+    clock = replace(captured.clock, steps=["first", "second", "third", "fourth"], alarms=["a probe"])
+    assert ["first", "second", "third", "a probe"] == list(warnings(replace(captured, clock=clock)))
+
+
+def test_what_was_passed_over_is_told_commonest_first(captured: Review) -> None:
+    """The rest is in the JSON."""
+    assert captured.wire is not None
+    passed_over = {"ARP": 1, "UDP": 9, "no IP packet": 5, "IPv4 fragment": 7}
+    wire = replace(captured.wire, captures=[replace(CAPTURE, passed_over=passed_over)])
+    expected = "packets that the capture passed over: UDP (9); IPv4 fragment (7); no IP packet (5)"
+    assert expected == list(remarks(replace(captured, wire=wire)))[-1]
 
 
 def test_shared_and_absent_stamps_are_told_apart(sound: Review) -> None:

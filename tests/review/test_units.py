@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from review.units import bar_text, count_text, duration_text
+from review.units import bar_text, bits_text, bytes_text, count_text, duration_text, ratio_text
 
 
 @pytest.mark.parametrize(
@@ -38,10 +38,53 @@ def test_a_duration_reads_back_within_half_of_its_last_digit(duration_ns: int) -
     assert abs(float(number)) < 1000
 
 
-@pytest.mark.parametrize(("text", "count"), [("0", 0), ("41,248", 41_248), ("999,999", 999_999), ("1.25 M", 1_250_000)])
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("0", 0),
+        ("41,248", 41_248),
+        ("999,999", 999_999),
+        ("1.25 M", 1_250_000),
+        ("12.00 G", 12 * 10**9),
+        ("1,500.00 T", 15 * 10**14),
+    ],
+)
 def test_counts_have_separators(text: str, count: int) -> None:
-    """They fit seven places."""
+    """Or a prefix, so that a row of figures keeps its width."""
     assert text == count_text(count)
+
+
+@pytest.mark.parametrize(
+    ("text", "ratio"),
+    [("100 %", 1.0), ("99.999 %", 0.9999999), ("99.989 %", 0.999895), ("0.000 %", 0.0), ("50.000 %", 0.5)],
+)
+def test_only_what_is_whole_is_100_per_cent(text: str, ratio: float) -> None:
+    """One message in ten million that is not matched shows."""
+    assert text == ratio_text(ratio)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("0 B", 0),
+        ("845 B", 845),
+        ("999 B", 999),
+        ("1 kB", 1_000),
+        ("12.3 MB", 12_345_678),
+        ("1,230 TB", 1_230 * 10**12),
+    ],
+)
+def test_bytes_have_a_decimal_unit(text: str, count: int) -> None:
+    """Three digits are enough."""
+    assert text == bytes_text(count)
+
+
+@pytest.mark.parametrize(
+    ("text", "per_second"), [("0 bit/s", 0.0), ("1 Mbit/s", 999_600.0), ("8.21 Mbit/s", 8_214_000.0)]
+)
+def test_a_bandwidth_never_shows_a_thousand_of_a_unit(text: str, per_second: float) -> None:
+    """What would be rounded to 1000 takes the next one."""
+    assert text == bits_text(per_second)
 
 
 @pytest.mark.parametrize(

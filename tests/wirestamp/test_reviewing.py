@@ -7,6 +7,7 @@ import pytest
 
 from journal.layout import PAGE_BYTES, RecordType
 from journal.runs import create_run
+from journal.wire import WIRE_LOGS
 from journal.writer import Journal
 from wirestamp.reviewing import review_run
 
@@ -57,3 +58,31 @@ def test_corruption_is_a_failed_check(runs: Path, capsys: pytest.CaptureFixture[
     out, error = capsys.readouterr()
     assert "" == out
     assert f"{path} is corrupt at byte {PAGE_BYTES}" in error
+
+
+def test_a_capture_is_reviewed_with_its_trader_only(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Given alone, in the wrong place, or with another machine's: status 2 and what was expected."""
+    captures = [capture(runs.parent / name, name) for name in ("one", "two")]
+    assert 2 == review_run(captures[0], as_json=True)
+    assert 2 == review_run(captures[0], [runs], as_json=True)
+    assert 2 == review_run(runs, [runs], as_json=True)
+    assert 2 == review_run(runs, captures, as_json=True)
+    out, error = capsys.readouterr()
+    alone, swapped, twice, different = error.splitlines()
+    assert "" == out
+    order = "expected the trader's folder first, then those of captures: TRADER_DIR MONITOR_DIR"
+    assert (
+        alone == swapped == f"wirestamp review: {captures[0]}/19700101T000500.000Z is the journal of a capture; {order}"
+    )
+    assert f"wirestamp review: {runs}/19700101T000320.000Z is the journal of a trader; {order}" == twice
+    assert "made by different clocks, so review them one by one" in different
+    assert 0 == review_run(runs, captures[:1], as_json=True)
+
+
+def capture(folder: Path, boot_id: str) -> Path:
+    """Write a capture without a packet; return the folder of its runs."""
+    journal = Journal(create_run(folder, 300 * 10**9), WIRE_LOGS, record_segment_bytes=8192, row_segment_bytes=8192)
+    payload = json.dumps({"capture": {"source": "lo"}, "boot_id": boot_id}).encode()
+    journal.records.append(RecordType.CONFIG, 0, 300 * 10**9, 0, payload)
+    journal.close()
+    return folder
