@@ -13,6 +13,7 @@ LATE like others; those sent again passed before the capture began, and count as
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from capture.doubles import Doubles
 from capture.flows import REORDER_NS
 from capture.holes import Holes, Loss, Piece, Sight, is_counted, is_original, sent_after
 from capture.recent import Recent
@@ -64,6 +65,7 @@ class Stream:
 
     Attributes:
         holes: what is missing.
+        doubles: what was sent twice.
         low: the lowest position that is known.
         first: the packet that began it, as far as the capture knows; TSval and identification are of the one below
             all others, which was sent first.
@@ -71,10 +73,11 @@ class Stream:
         probe: position of the byte that its sender probed the other's closed window with, None without.
     """
 
-    __slots__ = ("closed", "first", "holes", "low", "probe")
+    __slots__ = ("closed", "doubles", "first", "holes", "low", "probe")
 
     def __init__(self, number: int, tell: Callable[[Loss], None]) -> None:
         self.holes = Holes(number, tell)
+        self.doubles = Doubles(number, tell)
         self.low = 0
         self.first = Sight(0, 0, 0, 0, 0)
         self.closed = False
@@ -97,7 +100,7 @@ class Conversation:
     @property
     def waiting(self) -> bool:
         """Whether the next packet must be met, whatever it is."""
-        return any(it.holes.waiting or it.closed or it.probe is not None for it in self.streams)
+        return any(it.holes.waiting or it.doubles or it.closed or it.probe is not None for it in self.streams)
 
     @property
     def held(self) -> bool:
@@ -117,8 +120,8 @@ class Conversation:
             sacked: returns the blocks of its SACK option.
         """
         mine, other = self.streams[packet.side], self.streams[1 - packet.side]
-        if packet.acks and other.holes.waiting:
-            self._acknowledge(other.holes, packet, sacked())
+        if packet.acks and (other.holes.waiting or other.doubles):
+            self._acknowledge(other, packet, sacked())
         if not packet.tcp & _RST:
             mine.closed = bool(packet.tcp & _ZERO_WINDOW)
         if not packet.counts:
@@ -131,6 +134,9 @@ class Conversation:
             return []
         probing = other.closed and packet.size == 1 and not packet.tcp & _CONTROL
         pieces = self._pieces(mine, packet, probing=probing)
+        for piece in pieces:
+            if piece.flags == _UNACKED:
+                mine.doubles.add(piece.start, piece.end, packet.sight)
         mine.holes.witness(packet.start, packet.sight)
         return pieces
 
@@ -147,17 +153,20 @@ class Conversation:
             stream.probe = packet.start
         return pieces
 
-    def _acknowledge(self, holes: Holes, packet: Packet, blocks: list[tuple[int, int]]) -> None:
-        """Let a packet of the other side close holes, or say that it waits for their bytes."""
-        holes.acknowledge(0, packet.ack, packet.sight)
+    def _acknowledge(self, stream: Stream, packet: Packet, blocks: list[tuple[int, int]]) -> None:
+        """Let a packet of the other side close holes, or say that it waits for their bytes, or has some twice."""
+        stream.holes.acknowledge(0, packet.ack, packet.sight)
+        spans = []
         for left, right in blocks:
             start, size = packet.ack + signed(left - packet.ack, 32), signed(right - left, 32)
             if abs(start - packet.ack) < WINDOW and 0 < size < WINDOW:
-                holes.acknowledge(start, start + size, packet.sight)
+                stream.holes.acknowledge(start, start + size, packet.sight)
+                spans.append((start, start + size))
+        stream.doubles.acknowledge(packet.ack, spans, packet.sight)
         bare = not packet.size and not packet.tcp & _CONTROL
         duplicate = bare and packet.ack == packet.ack_mark and not self._recent.is_copy(packet.sight.ordinal)
         if blocks or duplicate:
-            holes.doubt()
+            stream.holes.doubt()
 
     def _below(self, stream: Stream, packet: Packet, *, probing: bool) -> list[Piece]:
         """Return the parts of a packet that lie below the mark."""

@@ -29,8 +29,10 @@ from crosscheck.network import network_figures
 from crosscheck.pairing import candidates
 from crosscheck.streams import Grouped, captured_stream
 from journal.layout import ABSENT
+from journal.wire import PacketFlag
 
 _FOREVER: Final = 2**63 - 1
+_LATE_NS: Final = 100_000_000  # as long as the capture waits for what the mirror may have delayed
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def crosscheck(trader: TraderSide, wire: WireSide) -> CrossCheck:
     matching = _Matching(trader, wire, clock, scheduled)
     for connection in trader.connections:
         matching.match(connection)
-    inbound, outbound = matching.inbound.matches(wire.packets), matching.outbound.matches(wire.packets)
+    inbound, outbound = matching.matches()
     causality = check_causality(trader.sent, scheduled, outbound, wire, clock)
     return CrossCheck(
         inbound,
@@ -88,14 +90,16 @@ class _Direction:
     Args:
         rows: rows `journal.layout.RECEIVED` or `SENT`.
         when: their own times nearest to the wire, ns of the trader's clock, or ABSENT.
+        passed: by when their packets had passed, likewise.
         inbound: whether the trader received them.
     """
 
-    def __init__(self, rows: Rows, when: Column, *, inbound: bool) -> None:
+    def __init__(self, rows: Rows, when: Column, passed: Column, *, inbound: bool) -> None:
         self.inbound = inbound
         self.streams: list[int] = []
         self.off = rows["off"].astype(np.int64)  # one that is none is 2⁶³ or more
         self._when = when
+        self._passed = passed
         self._by_connection = Grouped(rows["conn"])
         self._packet = np.full(len(rows), -1, np.intp)
         self._reason = np.where(self.off < 0, Unmatched.NO_OFFSET, Unmatched.NO_CONNECTION).astype(np.uint8)
@@ -118,11 +122,19 @@ class _Direction:
         else:
             self._reason[messages] = otherwise
 
-    def matches(self, packets: Rows) -> Matches:
-        """Return the findings."""
+    def matches(self, packets: Rows, translation: Translation) -> Matches:
+        """Return the findings, without the packets that came too late to be what the trader's stamps are of.
+
+        Where the mirror lost a packet that nothing followed, the capture takes its retransmission for the original; its
+        sender waited for 200 ms at least, in Linux, before it sent again.
+        """
         time = np.full(len(self._packet), ABSENT, np.int64)
         matched = self._packet >= 0
         time[matched] = packets["time"][self._packet[matched]]
+        matched[matched] = (packets["flags"][self._packet[matched]] & PacketFlag.HARDWARE) == 0
+        _, latest = translation.on_wire(self._passed)
+        late = matched & (latest != ABSENT) & (time > latest + _LATE_NS)
+        time[late], self._packet[late], self._reason[late] = ABSENT, -1, Unmatched.TOO_LATE
         return Matches(time, self._packet, self._reason)
 
 
@@ -136,10 +148,17 @@ class _Matching:
         self._packets_of = Grouped(wire.packets["stream"])
         self._holes_of = Grouped(wire.losses["stream"])
         leaves = np.where(scheduled != ABSENT, scheduled, trader.sent["written"])
-        self.inbound = _Direction(trader.received, own_kernel_rx(trader.received), inbound=True)
-        self.outbound = _Direction(trader.sent, leaves, inbound=False)
+        self.inbound = _Direction(
+            trader.received, own_kernel_rx(trader.received), trader.received["read"], inbound=True
+        )
+        self.outbound = _Direction(trader.sent, leaves, scheduled, inbound=False)
         self.pairs: list[Pair] = []
         self._candidates = candidates(trader.connections, wire.connections, self._when_open, self._when_seen)
+
+    def matches(self) -> tuple[Matches, Matches]:
+        """Return the findings, inbound and outbound."""
+        packets, translation = self._wire.packets, self._translation
+        return self.inbound.matches(packets, translation), self.outbound.matches(packets, translation)
 
     def match(self, connection: TraderConnection) -> None:
         """Find the packets of a connection's messages, both ways.

@@ -82,6 +82,7 @@ class Unmatched(IntEnum):
     UNKNOWN_LOSS = 8  # a hole whose cause is not known
     NO_OFFSET = 9  # the trader's stamp has no stream offset
     CONNECTION_AMBIGUOUS = 10  # several captured connections could be its own, and nothing singles one out
+    TOO_LATE = 11  # what was captured came long after the trader's stamp: a retransmission, or the stamp is false
 
 
 @dataclass(frozen=True, slots=True)

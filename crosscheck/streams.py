@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crosscheck.model import Column, Index, Mask, Rows
-from journal.wire import PacketFlag, TcpFlag
+from journal.wire import LossCause, PacketFlag, TcpFlag
 
 _SENT_AGAIN = PacketFlag.SEEN | PacketFlag.UNACKED
 
@@ -42,6 +42,12 @@ class Ranges:
         place = np.searchsorted(self.begin, position, "right") - 1
         return np.where((place >= 0) & (position < self.end[place]), place, -1)
 
+    def hold(self, begin: Column, end: Column) -> Mask:
+        """Tell which pieces, `begin` ≤ byte < `end`, lie in one range each; shape of `begin`."""
+        place = self.find(begin)
+        mask: Mask = (place >= 0) & (place == self.find(end - 1))
+        return mask
+
 
 @dataclass(frozen=True, slots=True)
 class Stream:
@@ -53,7 +59,8 @@ class Stream:
         row: the row of each of these in `WireSide.packets`, shape as `first`.
         time: their times, ns of the monitor's clock.
         flags: their `PacketFlag` bits.
-        again: bytes that were sent again before an acknowledgement was seen, merged.
+        again: bytes that were sent again before an acknowledgement was seen, merged; without those of which the
+            receiver said that it has both copies.
         hole: bytes that were missing when later ones had come.
         cause: each hole's `LossCause`, shape as `hole`.
         extent: position behind the last byte of which the capture knows, by a packet or by a later position.
@@ -104,7 +111,8 @@ def captured_stream(packets: Rows, rows: Index, losses: Rows, holes: Index) -> S
     filled = end > begin
     new = np.flatnonzero(((flags & PacketFlag.FIRST) != 0) & filled)
     new = new[np.argsort(begin[new], kind="stable")]
-    again = ((flags & _SENT_AGAIN) == _SENT_AGAIN) & filled
+    both, holes = _both_arrived(losses, holes)
+    again = ((flags & _SENT_AGAIN) == _SENT_AGAIN) & filled & ~both.hold(begin, end)
     orderly = (tcp & TcpFlag.RST) == 0  # a reset's number may be anything
     holes = holes[np.argsort(losses["position"][holes], kind="stable")]
     lost = losses["position"][holes].astype(np.int64)
@@ -119,6 +127,14 @@ def captured_stream(packets: Rows, rows: Index, losses: Rows, holes: Index) -> S
         cause=losses["cause"][holes],
         extent=int(end[orderly].max(initial=0)),
     )
+
+
+def _both_arrived(losses: Rows, holes: Index) -> tuple[Ranges, Index]:
+    """Return the bytes of which both copies arrived, and the places of the rows that are holes."""
+    doubled = losses["cause"][holes] == LossCause.DUPLICATED
+    rows = losses[holes[doubled]]
+    begin = rows["position"].astype(np.int64)
+    return _merged(begin, begin + rows["size"]), holes[~doubled]
 
 
 def _merged(begin: Column, end: Column) -> Ranges:

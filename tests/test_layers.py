@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-PACKAGES = ("bot", "capture", "crosscheck", "journal", "market", "review", "sandbox", "strategies", "venues", "wirestamp")
+PACKAGES = (
+    "bot",
+    "capture",
+    "crosscheck",
+    "journal",
+    "market",
+    "review",
+    "sandbox",
+    "strategies",
+    "venues",
+    "wirestamp",
+)
 SOURCES = sorted(path for package in PACKAGES for path in (PROJECT / package).rglob("*.py"))
 
 MAX_FILE_LINES = 400
@@ -18,7 +29,11 @@ NO_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "core", "bas
 
 # Pure: the same inputs lead to the same outputs, whenever and wherever they run.
 PURE = [
-    *(path for path in SOURCES if path.relative_to(PROJECT).parts[0] in {"market", "venues", "strategies", "crosscheck"}),
+    *(
+        path
+        for path in SOURCES
+        if path.relative_to(PROJECT).parts[0] in {"market", "venues", "strategies", "crosscheck"}
+    ),
     PROJECT / "bot" / "engine.py",
     PROJECT / "bot" / "strategy.py",
     *(PROJECT / "bot" / "orders" / name for name in ("risk.py", "manager.py", "records.py")),

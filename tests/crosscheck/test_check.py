@@ -256,3 +256,18 @@ def test_a_match_is_the_truth_or_none(
             at_ns += gap
             stream.packet(at_ns, *messages, fate=befallen)
     checked(world, from_ns=data.draw(st.sampled_from([-SECOND, 0, 40 * MS, 200 * MS, SECOND])))
+
+
+def test_a_packet_that_came_too_late_is_one_sent_again(world: World) -> None:
+    """The mirror lost the last packet each way, and nothing followed it but its retransmission, 150 ms later."""
+    inbound, outbound = streams = world.connect()
+    talk(streams, irregular(30))
+    inbound.packet(2 * SECOND, 146)
+    outbound.packet(2 * SECOND + 20 * MS, 146)
+    trader, wire = world.trader_side(), world.wire_side()
+    before = crosscheck(trader, wire)
+    wire.packets["time"][[before.inbound.packet[-1], before.outbound.packet[-1]]] += 150 * MS
+    after = crosscheck(trader, wire)
+    for whole, found in ((before.inbound, after.inbound), (before.outbound, after.outbound)):
+        assert whole.matched - 1 == found.matched
+        assert (Unmatched.TOO_LATE, -1) == (found.reason[-1], found.packet[-1])

@@ -84,3 +84,12 @@ def test_holes_are_in_the_order_of_positions() -> None:
     stream = stream_of((100, 10, 0, FIRST), losses=losses)
     assert ([200, 300], [210, 305]) == (stream.hole.begin.tolist(), stream.hole.end.tolist())
     assert [LossCause.MIRROR, LossCause.UNKNOWN] == stream.cause.tolist()
+
+
+def test_bytes_of_which_both_copies_arrived_are_not_doubtful() -> None:
+    """The receiver's word that it has both is no hole; other bytes that were sent again stay in doubt."""
+    again = int(PacketFlag.SEEN | PacketFlag.UNACKED)
+    rows = [(100, 50, 0, FIRST), (150, 50, 0, FIRST), (100, 50, 0, again), (150, 50, 0, again)]
+    stream = stream_of(*rows, losses=[(100, 50, LossCause.DUPLICATED)])
+    assert ([150], [200], []) == (stream.again.begin.tolist(), stream.again.end.tolist(), stream.hole.begin.tolist())
+    assert [True, False] == stream.clear().tolist()

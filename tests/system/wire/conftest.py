@@ -31,7 +31,7 @@ from wirestamp.mirror import Mirror, missing
 
 WIRESTAMP = [sys.executable, "-m", "wirestamp"]
 SHIFT_NS, STRETCH_PPM = 123_000_000, 20
-MONITOR_TIMES = {"packets": ("time",), "losses": ("opened", "closed"), "probes": ("t1", "t4")}
+MONITOR_TIMES = {"time", "opened", "closed", "t1", "t4"}  # fields of its rows (`journal.wire`)
 TIMEOUT_S = 30
 POLL_S = 0.05
 
@@ -60,8 +60,9 @@ route = "main"
 
 @dataclass(frozen=True)
 class WireRun:
-    """A finished demo: the runs of trader and monitor, and the review that it printed."""
+    """A finished demo: its process id, the runs of trader and monitor, and the review that it printed."""
 
+    pid: int
     trader: Path
     monitor: Path
     review: dict[str, Any]
@@ -77,23 +78,33 @@ def mirror_possible() -> None:
 
 def run_demo(data: Path, *arguments: str) -> WireRun:
     """Run `wirestamp demo --mirror --json` to its end."""
-    done = subprocess.run(
-        [*WIRESTAMP, "demo", "--mirror", "--json", "--data", str(data), *arguments],
-        capture_output=True, text=True, timeout=180, check=False,
-    )  # fmt: skip
-    assert 0 == done.returncode, done.stderr
-    return WireRun(find_run(data / "demo"), find_run(data / "monitor"), json.loads(done.stdout))
+    command = [*WIRESTAMP, "demo", "--mirror", "--json", "--data", str(data), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            said, error = process.communicate(timeout=180)
+        finally:
+            process.terminate()
+    assert 0 == process.returncode, error
+    return WireRun(process.pid, find_run(data / "demo"), find_run(data / "monitor"), json.loads(said))
 
 
 @pytest.fixture(scope="session")
-def minute(mirror_possible: None, tmp_path_factory: pytest.TempPathFactory, spot_recording: Path) -> WireRun:
+def minute(
+    mirror_possible: None,  # noqa: ARG001 - skips
+    tmp_path_factory: pytest.TempPathFactory,
+    spot_recording: Path,
+) -> WireRun:
     """A minute of the recording at five times its speed, over TLS."""
     data = tmp_path_factory.mktemp("minute")
     return run_demo(data, "--replay", str(spot_recording), "--speed", "5", "--seconds", "62")
 
 
 @pytest.fixture(scope="session")
-def unsegmented(mirror_possible: None, tmp_path_factory: pytest.TempPathFactory, spot_recording: Path) -> WireRun:
+def unsegmented(
+    mirror_possible: None,  # noqa: ARG001 - skips
+    tmp_path_factory: pytest.TempPathFactory,
+    spot_recording: Path,
+) -> WireRun:
     """Some seconds of the recording, faster, on a feed link whose frames are no longer than its MTU."""
     data = tmp_path_factory.mktemp("unsegmented")
     options = ("--speed", "15", "--seconds", "15", "--gso-max-segs", "1")
@@ -123,10 +134,10 @@ def warped(minute: WireRun, tmp_path_factory: pytest.TempPathFactory) -> Warped:
     start_ns = int(read_rows(minute.monitor, "packets")[0]["time"][0])
     copy = Warped(create_run(tmp_path_factory.mktemp("warped"), start_ns), start_ns)
     with contextlib.closing(Journal(copy.folder, WIRE_LOGS)) as journal:
-        for log, names in MONITOR_TIMES.items():
+        for log, dtype in WIRE_LOGS.items():
             for chain in read_rows(minute.monitor, log):
                 rows = chain.copy()
-                for name in names:
+                for name in MONITOR_TIMES.intersection(dtype.names or ()):
                     rows[name] = np.where(rows[name] == ABSENT, ABSENT, copy.clock(rows[name]))
                 journal.rows[log].extend(rows)
         for record in read_records(minute.monitor):
@@ -203,12 +214,22 @@ class Parts:
         return running.enter_context(child(name, arguments, self.data, self._mirror.command(where, [])))
 
     @staticmethod
-    def wait_until(done: Callable[[], bool], what: str) -> None:
-        """Ask again and again until it is so."""
+    def wait_until(done: Callable[[], bool], what: str, *needed: Child) -> None:
+        """Ask again and again until it is so, as long as the processes live that it needs."""
         give_up = time.monotonic() + TIMEOUT_S
         while not done():
             assert time.monotonic() < give_up, f"waited in vain for {what}"
+            for process in needed:
+                assert not process.ended, process.last_words()
             time.sleep(POLL_S)
+
+    @staticmethod
+    def rows_in(run: Path, log: str) -> int:
+        """Return how many rows a log has by now."""
+        try:
+            return sum(map(len, read_rows(run, log, verify=False)))
+        except NoJournal:  # made a moment after the records
+            return 0
 
     @staticmethod
     def _said(process: Child) -> dict[str, Any]:
@@ -226,9 +247,9 @@ class Parts:
         config.write_text(CONFIGURATION.format(name=name, url=self._url, ca=self._ca, channels=json.dumps(channels)))
         with contextlib.ExitStack() as running:
             process = self._start(running, name, "trader", "run", "-c", str(config))
-            self.wait_until(lambda: set(list_runs(self.data / name)) > before, "the run")
+            self.wait_until(lambda: set(list_runs(self.data / name)) > before, "the run", process)
             (run,) = set(list_runs(self.data / name)) - before
-            self.wait_until(lambda: received(run) > 0, "the first message")
+            self.wait_until(lambda: self.rows_in(run, "received") > 0, "the first message", process)
             yield run
             if kill:
                 process._process.kill()
@@ -237,29 +258,16 @@ class Parts:
     def capture(self, name: str) -> Iterator[Path]:
         """Capture on the monitor until the block ends; gives the capture's run."""
         with contextlib.ExitStack() as running:
-            arguments = [
-                "-i",
-                self._mirror.monitor_interface,
-                "--data",
-                str(self.data / name),
-                "--probe",
-                self._responder,
-            ]
-            arguments += ["--port", self._url.rpartition(":")[2]]
+            arguments = ["-i", self._mirror.monitor_interface, "--data", str(self.data / name)]
+            arguments += ["--probe", self._responder, "--port", self._url.rpartition(":")[2]]
             yield Path(self._said(self._start(running, name, "monitor", "capture", *arguments))["run"])
-
-
-def received(run: Path) -> int:
-    """Return how many messages a run has received."""
-    try:
-        return sum(map(len, read_rows(run, "received", verify=False)))
-    except NoJournal:  # made a moment after the records
-        return 0
 
 
 @pytest.fixture(scope="session")
 def start_parts(
-    mirror_possible: None, tmp_path_factory: pytest.TempPathFactory, spot_recording: Path
+    mirror_possible: None,  # noqa: ARG001 - skips
+    tmp_path_factory: pytest.TempPathFactory,
+    spot_recording: Path,
 ) -> Callable[[str], Parts]:
     """Make an exchange that plays the recording at a speed; what else runs is the caller's choice."""
     return lambda speed: Parts(tmp_path_factory.mktemp("parts"), spot_recording, speed)

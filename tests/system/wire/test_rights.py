@@ -57,7 +57,7 @@ def test_without_rights(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("may_capture")
 def test_on_loopback(tmp_path: Path, spot_recording: Path) -> None:
     """One machine has one clock: no probe is needed, every message meets its packet, no stamp is refuted."""
-    done = demo([], tmp_path, "--replay", str(spot_recording), "--speed", "10", "--seconds", "5")
+    done = demo([], tmp_path, "--replay", str(spot_recording), "--speed", "10", "--seconds", "4")
     assert 0 == done.returncode, done.stderr
     assert "reads the packets from loopback" in words(done.stderr)
     review = json.loads(done.stdout)
@@ -66,7 +66,6 @@ def test_on_loopback(tmp_path: Path, spot_recording: Path) -> None:
     assert ("one clock", 0, 0, 0) == tuple(clock[name] for name in ("basis", "lower_ns", "upper_ns", "widest_ns"))
     assert set(wire["unmatched"]["rx"]) <= {RESENT}
     assert ({}, wire["matched_tx"]) == (wire["unmatched"]["tx"], wire["matched_tx"] + wire["unmatched_tx"])
-    assert wire["match_ratio"] >= 0.999
     assert (0, 0) == (wire["causality_violations"], wire["order_violations"])
     assert wire["unrefuted"] >= 2 * review["orders"] > 0
 
