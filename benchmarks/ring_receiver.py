@@ -15,10 +15,10 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from capture.agent import Agent
-from capture.bpf import watch_filter
 from capture.decode import Decoder
+from capture.live.bpf import watch_filter
+from capture.live.ring import Ring
 from capture.packets import Batch
-from capture.ring import Ring
 from capture.streams import Streams
 from capture.wire_journal import WireJournal
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from capture.clocks import Clocks
 from capture.decode import Decoder
+from capture.files.store import PacketStore
+from capture.live.ring import Ring
 from capture.packets import Batch, Source
-from capture.ring import Ring
-from capture.store import PacketStore
 from capture.streams import Found, Streams
 from capture.wire_journal import WireJournal
 from journal.errors import JournalFull

@@ -27,6 +27,8 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 40
 NO_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "core", "base"}
 
+SALTED = {PROJECT / "capture" / "streams" / "flows.py", PROJECT / "capture" / "decode" / "addresses.py"}  # hash tables
+
 # Pure: the same inputs lead to the same outputs, whenever and wherever they run.
 PURE = [
     *(
@@ -34,6 +36,9 @@ PURE = [
         for path in SOURCES
         if path.relative_to(PROJECT).parts[0] in {"market", "venues", "strategies", "crosscheck"}
     ),
+    *(path for room in ("decode", "streams") for path in (PROJECT / "capture" / room).glob("*.py") if path not in SALTED),
+    *(PROJECT / "capture" / "inspect" / name for name in ("reassembly.py", "tls.py", "tls_ciphers.py", "tls_hello.py")),
+    PROJECT / "capture" / "packets.py",
     PROJECT / "bot" / "engine.py",
     PROJECT / "bot" / "strategy.py",
     *(PROJECT / "bot" / "orders" / name for name in ("risk.py", "manager.py", "records.py")),

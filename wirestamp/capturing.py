@@ -14,16 +14,16 @@ from types import FrameType
 from rich.console import Console
 
 from capture.agent import Agent, OnBeat, Progress, follow, read_through
-from capture.bpf import watch_filter
 from capture.clocks import Clocks
+from capture.clocks.nic_clock import NicClock
+from capture.clocks.probe import ProbeSocket
+from capture.clocks.responder import DEFAULT_PORT, PRIVATE, serve
 from capture.decode import Decoder
 from capture.errors import CannotCapture, CaptureError, NotACapture
 from capture.files import FileSource
-from capture.nic_clock import NicClock
-from capture.probe import ProbeSocket
-from capture.responder import DEFAULT_PORT, PRIVATE, serve
-from capture.ring import Ring
-from capture.store import MIN_STORE_BYTES, PacketStore
+from capture.files.store import MIN_STORE_BYTES, PacketStore
+from capture.live.bpf import watch_filter
+from capture.live.ring import Ring
 from capture.streams import Streams
 from capture.wire_journal import WireJournal
 from journal.errors import JournalError

@@ -17,10 +17,10 @@ import numpy as np
 from capture.decode import Decoder
 from capture.errors import CaptureError
 from capture.files import FileSource
+from capture.files.pcapng_writer import PcapngWriter
 from capture.inspect import Inspection
-from capture.keylog import KeyLog
+from capture.inspect.keylog import KeyLog
 from capture.packets import Batch, Segments
-from capture.pcapng_writer import PcapngWriter
 from crosscheck.model import Index, Rows
 from journal.errors import Corrupt, NoJournal
 from journal.wire import PacketFlag

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from capture.files import FileSource
-from capture.keylog import KeyLog
+from capture.inspect.keylog import KeyLog
 from capture.packets import Batch
 
 CLIENT, SERVER = 0, 1

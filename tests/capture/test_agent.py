@@ -15,9 +15,9 @@ from capture.agent import Agent, Progress, follow, read_through
 from capture.clocks import Clocks
 from capture.decode import Decoder
 from capture.errors import SourceLost
+from capture.files.store import PacketStore
+from capture.live.ring import Counters
 from capture.packets import Batch
-from capture.ring import Counters
-from capture.store import PacketStore
 from capture.streams import Streams
 from capture.wire_journal import WireJournal
 from journal.errors import JournalFull

@@ -19,10 +19,9 @@ import atheris
 import numpy as np
 
 with atheris.instrument_imports(include=["capture"]):
-    from capture import pcap, pcapng
     from capture.decode import Decoder
     from capture.errors import NotACapture
-    from capture.files import FileSource
+    from capture.files import FileSource, pcap, pcapng
     from capture.packets import Batch, LinkType
 
 LINKS = [*LinkType, 127]

@@ -16,8 +16,8 @@ from scapy.layers.inet import IP
 from scapy.layers.l2 import Ether
 
 from capture.files import FileSource
+from capture.files.pcapng_writer import PcapngWriter
 from capture.packets import Batch, LinkType
-from capture.pcapng_writer import PcapngWriter
 
 ROOT = Path(__file__).parents[2]
 NOW_NS = 1_700_000_000 * 10**9
@@ -37,7 +37,7 @@ STORE_ALL = """
 import json, sys
 from pathlib import Path
 from capture.files import FileSource
-from capture.store import PacketStore
+from capture.files.store import PacketStore
 store = PacketStore(Path(sys.argv[2]), 64 << 20)
 for batch in FileSource([Path(sys.argv[1])]).batches():
     store.append(batch)
@@ -228,7 +228,7 @@ def test_memory_does_not_grow_with_the_file(original: Path, tmp_path: Path) -> N
 
 def test_a_full_disk_does_not_end_the_capture(tmp_path: Path) -> None:
     """The store says so once and keeps what it has, which can be read to its end."""
-    capture, disk = write(tmp_path / "capture.pcapng", packets(7_000)), tmp_path / "disk"
+    capture, disk = write(tmp_path / "capture.files.pcapng", packets(7_000)), tmp_path / "disk"
     disk.mkdir()
     if subprocess.run([program("unshare"), "--mount", "true"], capture_output=True, check=False).returncode:
         pytest.skip("a mount namespace may not be made: CAP_SYS_ADMIN is missing")

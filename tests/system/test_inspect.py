@@ -15,8 +15,8 @@ import pytest
 
 from capture.files import FileSource
 from capture.inspect import Inspection
-from capture.keylog import KeyLog
-from capture.tls import ContentType
+from capture.inspect.keylog import KeyLog
+from capture.inspect.tls import ContentType
 from sandbox.certificate import server_context
 
 TIMEOUT_S = 20

@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from capture import udp_stamps
+from capture.clocks import udp_stamps
+from capture.clocks.probe import DATAGRAM, ProbeSocket
+from capture.clocks.responder import serve
 from capture.errors import CannotCapture
-from capture.probe import DATAGRAM, ProbeSocket
-from capture.responder import serve
 from crosscheck.clock import estimate_clock
 from journal.layout import ABSENT
 from journal.wire import PROBE
@@ -30,7 +30,7 @@ SECONDS = 2.0
 
 RESPONDER = """
 import dataclasses, ipaddress, json, sys
-from capture.responder import serve
+from capture.clocks.responder import serve
 host, port, *allow = sys.argv[1:]
 networks = {"allow": tuple(map(ipaddress.ip_network, allow))} if allow else {}
 told = lambda address, port: print(json.dumps({"address": address, "port": port}), flush=True)
@@ -38,7 +38,7 @@ print(json.dumps(dataclasses.asdict(serve(host, int(port), on_bound=told, **netw
 """
 PROBER = """
 import json, select, sys, time
-from capture.probe import ProbeSocket
+from capture.clocks.probe import ProbeSocket
 host, port, rate, seconds = sys.argv[1:]
 probe = ProbeSocket(host, int(port), rate=float(rate))
 poll = select.poll()

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from scapy.all import IP, TCP, UDP, VXLAN, Dot1Q, Ether, IPv6, Packet
 
-from capture import ring as ring_module
-from capture.bpf import watch_filter
 from capture.errors import CannotCapture, SourceLost
+from capture.live import ring as ring_module
+from capture.live.bpf import watch_filter
+from capture.live.ring import MIN_BLOCK_BYTES, Ring
 from capture.packets import Batch, LinkType
-from capture.ring import MIN_BLOCK_BYTES, Ring
 
 CLONE_NEWNET = 0x40000000
 SO_TIMESTAMPNS = 35
@@ -345,7 +345,7 @@ def test_what_cannot_be_captured_is_said_in_words(sender: socket.socket) -> None
 
 def test_a_missing_right_is_named() -> None:
     """Without CAP_NET_RAW the message says so, and how to get it."""
-    program = "from capture.ring import Ring; Ring('lo', filter=None, fanout=None)"
+    program = "from capture.live.ring import Ring; Ring('lo', filter=None, fanout=None)"
     command = ["setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw", sys.executable, "-c", program]
     root = Path(__file__).parents[2]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=TIMEOUT_S, check=False)

@@ -11,7 +11,7 @@ import pytest
 from scapy.all import IP, TCP, Ether, wrpcap
 
 from capture.agent import Progress
-from capture.responder import DEFAULT_PORT
+from capture.clocks.responder import DEFAULT_PORT
 from review.monitor import read_monitor
 from wirestamp.capturing import CaptureOptions, _progress_text, probe_target, run_capture, run_responder, size_bytes
 

@@ -13,7 +13,7 @@ from scapy.all import IP, TCP, UDP, VXLAN, Ether, wrpcap
 from capture.agent import Agent, read_through
 from capture.decode import Decoder
 from capture.files import FileSource
-from capture.store import PacketStore
+from capture.files.store import PacketStore
 from capture.streams import Streams
 from capture.wire_journal import WireJournal
 from journal.layout import ABSENT, MessageKind, RecordType

@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from capture import conversations
-from capture.flows import REORDER_NS
-from capture.streams import Streams
+from capture.streams import Streams, conversations
+from capture.streams.flows import REORDER_NS
 from journal.wire import LossCause
 
 Made = Any  # a class of conftest.py, which cannot be imported

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from capture.doubles import MOST, Doubles, Span, duplicate
-from capture.holes import NO_TIMESTAMP, Loss, Sight
+from capture.streams.doubles import MOST, Doubles, Span, duplicate
+from capture.streams.holes import NO_TIMESTAMP, Loss, Sight
 from journal.wire import LossCause, PacketFlag
 
 MS = 1_000_000

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capture.flows import REORDER_NS, Flows, Found
+from capture.streams.flows import REORDER_NS, Flows, Found
 
 CLIENT = 0x0A000001 << 16
 FIN, SYN, RST, ACK = 1, 2, 4, 16

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capture.flows import REORDER_NS
-from capture.holes import MOST, Holes, Loss, Piece, Sight, is_counted, is_original, sent_after
-from capture.options import NO_TIMESTAMP
+from capture.streams.flows import REORDER_NS
+from capture.streams.holes import MOST, Holes, Loss, Piece, Sight, is_counted, is_original, sent_after
+from capture.streams.options import NO_TIMESTAMP
 from journal.layout import ABSENT
 from journal.wire import LossCause, PacketFlag
 

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capture.options import NO_TIMESTAMP, sack_blocks, timestamps
+from capture.streams.options import NO_TIMESTAMP, sack_blocks, timestamps
 
 SACK = bytes([1, 1, 5, 18]) + b"".join(edge.to_bytes(4) for edge in (100, 200, 4_294_967_000, 50))
 

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from capture.flows import REORDER_NS
-from capture.options import timestamps
-from capture.recent import _RING, BATCH, Recent
-from capture.sequence import group
+from capture.streams.flows import REORDER_NS
+from capture.streams.options import timestamps
+from capture.streams.recent import _RING, BATCH, Recent
+from capture.streams.sequence import group
 
 MS = 1_000_000
 Made = Any  # a class of conftest.py, which cannot be imported

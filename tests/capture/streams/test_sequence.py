@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from capture.sequence import WINDOW, WORD, follow, group, signed
+from capture.streams.sequence import WINDOW, WORD, follow, group, signed
 
 
 class Step(NamedTuple):

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from capture.options import timestamps
-from capture.sequence import ORIGIN
-from capture.tracks import Arrivals, Placed, Tracks
+from capture.streams.options import timestamps
+from capture.streams.sequence import ORIGIN
+from capture.streams.tracks import Arrivals, Placed, Tracks
 from journal.wire import TcpFlag
 
 FIN, SYN, RST, ACK, ZERO_WINDOW = 1, 2, 4, 16, int(TcpFlag.ZERO_WINDOW)

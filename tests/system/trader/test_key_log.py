@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from capture.inspect import decrypt_capture
-from capture.keylog import KeyLog
+from capture.inspect.keylog import KeyLog
 from journal.errors import NoJournal
 from journal.layout import MessageKind, RecordType
 from journal.reader import read_records, read_rows

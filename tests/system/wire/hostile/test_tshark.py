@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from capture.inspect import decrypt_capture
-from capture.keylog import KeyLog
-from capture.tls import ContentType
+from capture.inspect.keylog import KeyLog
+from capture.inspect.tls import ContentType
 from journal.wire import TcpFlag
 
 from .frames import Ends
