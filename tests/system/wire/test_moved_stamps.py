@@ -117,7 +117,7 @@ def test_stamps_out_of_order(
 
 def test_what_cannot_be_refuted(movable: Movable, monitor: Path, before: Review, messages: list[int]) -> None:
     """A kernel stamp that is too early: nothing contradicts it, and nothing is said but that it was not tested."""
-    (received,) = read_rows(movable.folder, "received")
+    kernel_rx = read_rows(movable.folder, "received")[0]["kernel_rx"].copy()
     for row in messages:
         with movable.moved("received", row, "kernel_rx", -MS):
             review = summarise(movable.folder, [monitor])
@@ -125,7 +125,7 @@ def test_what_cannot_be_refuted(movable: Movable, monitor: Path, before: Review,
         assert before.clock == review.clock
         assert before.stamps == review.stamps
         assert before.hops["kernel_rx_to_read"] != review.hops["kernel_rx_to_read"]
-    assert before.wire.not_refutable >= len(received)
+    assert before.wire.not_refutable >= len(kernel_rx)
 
 
 def test_a_copy_that_was_moved_back_is_the_original(movable: Movable, monitor: Path, before: Review) -> None:
