@@ -1,18 +1,22 @@
 """Processes that a command starts and ends: each `wirestamp …` again, with its log beside the data."""
 
 import contextlib
+import ctypes
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 _START_TIMEOUT_S = 20.0
+_PR_SET_PDEATHSIG = 1  # `linux/prctl.h`
 _STOP_TIMEOUT_S = 10.0
+
+_prctl = ctypes.CDLL(None).prctl
 
 
 class Interrupts:
@@ -91,8 +95,15 @@ class Child:
         self._process.stdout.close()
 
 
+def _end_with_parent() -> None:
+    """Have the kernel end this process when its parent is killed."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 @contextlib.contextmanager
-def child(name: str, arguments: Sequence[str], data: Path, prefix: Sequence[str] = ()) -> Iterator[Child]:
+def child(
+    name: str, arguments: Sequence[str], data: Path, prefix: Sequence[str] = (), more: Mapping[str, str] | None = None
+) -> Iterator[Child]:
     """Run `wirestamp ARGUMENTS` until the block ends.
 
     Args:
@@ -100,11 +111,13 @@ def child(name: str, arguments: Sequence[str], data: Path, prefix: Sequence[str]
         arguments: of the command.
         data: the folder of its log.
         prefix: what starts it elsewhere, such as `ip netns exec NAME`.
+        more: environment variables beside ours.
     """
     environment = {
         "WIRESTAMP_BINANCE_LOCAL_KEY": "sandbox",
         "WIRESTAMP_BINANCE_LOCAL_SECRET": "sandbox",
         **{key: value for key, value in os.environ.items() if key != "STATE_DIRECTORY"},
+        **(more or {}),
     }
     running: Child | None = None
     path = data / f"{name}.log"
@@ -114,6 +127,7 @@ def child(name: str, arguments: Sequence[str], data: Path, prefix: Sequence[str]
                 [*prefix, sys.executable, "-m", "wirestamp", *arguments],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True, env=environment,
                 start_new_session=True,  # Ctrl-C reaches us alone, and we end it in order
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, by a function that is loaded already
             )  # fmt: skip
             running = Child(name, process, path)
         yield running

@@ -48,6 +48,13 @@ def main() -> None:
         app()
     except KeyboardInterrupt:  # before or after a command that has its own way of ending
         sys.exit(1)
+    except BrokenPipeError:  # who read our output has gone
+        sys.stdout = None  # nothing is left to flush at exit
+        sys.exit(1)
+    except OSError as error:  # our output has no room
+        sys.stdout = None
+        print(f"wirestamp: {error.strerror or error}", file=sys.stderr)  # noqa: T201 - a command speaks to its user
+        sys.exit(1)
 
 
 def fail(message: object, status: int) -> typer.Exit:
@@ -75,6 +82,7 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print the review's object alone.")] = False,
 ) -> None:
     """Run a local exchange and a trader over TLS, capture their packets, then show where every microsecond went."""
+    key_log = os.environ.pop("SSLKEYLOGFILE", None)  # for the trader alone; aiohttp would open the file when imported
     from wirestamp.demo import DemoOptions, run_demo
     from wirestamp.serving import speed_factor
 
@@ -92,6 +100,7 @@ def demo(
         as_json=as_json,
         mirror=mirror,
         gso_max_segs=gso_max_segs,
+        key_log=key_log,
     )
     raise typer.Exit(run_demo(options))
 
@@ -138,6 +147,7 @@ def sandbox(
 
     The account's key and secret are "sandbox", or what WIRESTAMP_BINANCE_LOCAL_KEY and _SECRET say.
     """
+    os.environ.pop("SSLKEYLOGFILE", None)  # the trader alone keeps one; aiohttp would open the file when imported
     from wirestamp.serving import sandbox_options, serve_sandbox
 
     try:
@@ -174,9 +184,12 @@ def capture(
         str | None, typer.Option(metavar="SIZE", help="Delete the oldest journals beyond this: 50G; never unless said.")
     ] = None,
     fanout: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Share the interface among the agents of this group.")
+        int | None, typer.Option(min=0, max=65535, help="Share the interface among this group's agents; a --data each.")
     ] = None,
     hardware: Annotated[bool, typer.Option("--hardware", help="Take the NIC's own stamps.")] = False,
+    promiscuous: Annotated[
+        bool, typer.Option("--promiscuous", help="Take packets for other machines too: a switch's mirror port.")
+    ] = False,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="When to stop; never unless said.")] = None,
 ) -> None:
     """Journal the packets of TCP connections, from an interface or from files, also out of a mirror's tunnels."""
@@ -196,6 +209,7 @@ def capture(
             keep_bytes=None if keep is None else size_bytes("--keep", keep),
             fanout=fanout,
             hardware=hardware,
+            promiscuous=promiscuous,
             seconds=seconds,
         )
     except ValueError as error:

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bot.transport.tls import client_context
 from journal.reader import read_rows
-from journal.runs import find_run
+from journal.runs import find_run, list_runs
 from wirestamp.children import Child, child, interrupts
 from wirestamp.failing import fail
 from wirestamp.reviewing import review_run
@@ -86,6 +86,7 @@ class DemoOptions:
         as_json: print the review's object alone.
         mirror: run the three parts in network namespaces, with a traffic mirror between them.
         gso_max_segs: with `mirror`, the most segments that the kernel may hand to the feed's link in one frame.
+        key_log: where the trader writes its TLS secrets, None for nowhere.
     """
 
     data: Path
@@ -96,6 +97,7 @@ class DemoOptions:
     as_json: bool
     mirror: bool = False
     gso_max_segs: int | None = None
+    key_log: str | None = None
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -106,6 +108,7 @@ def run_demo(options: DemoOptions) -> int:
     """
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     interrupts.watch()
+    began_ns = time.time_ns()
     try:
         options.data.mkdir(parents=True, exist_ok=True)
         with stage_for(mirror=options.mirror, gso_max_segs=options.gso_max_segs) as stage:
@@ -113,21 +116,24 @@ def run_demo(options: DemoOptions) -> int:
     except DemoError as error:
         fail("demo", error, error.status)
         if error.status == 1:
-            console.print(_kept(options.data), soft_wrap=True)
+            console.print(_kept(options.data, began_ns), soft_wrap=True)
         return error.status
     except (OSError, StageError) as error:
         return fail("demo", error, 3)
     except KeyboardInterrupt:
-        console.print(f"stopped; {_kept(options.data)}", soft_wrap=True)
+        console.print(f"stopped; {_kept(options.data, began_ns)}", soft_wrap=True)
         return 1
     monitors = [options.data / _MONITOR] if captured else []
     return review_run(options.data / _NAME, monitors, as_json=options.as_json)
 
 
-def _kept(data: Path) -> str:
-    """Say where what was journalled can be seen."""
-    folders = [str(data / name) for name in (_NAME, _MONITOR) if (data / name).is_dir()]
-    return f"what was journalled is kept: wirestamp review {' '.join(folders)}" if folders else "nothing was journalled"
+def _kept(data: Path, began_ns: int) -> str:
+    """Say where what was journalled since then can be seen."""
+    runs = [list_runs(data / name)[-1:] for name in (_NAME, _MONITOR)]
+    trader, monitor = ([run for run in latest if run.stat().st_mtime_ns >= began_ns] for latest in runs)
+    if not trader:
+        return "the trader had journalled nothing yet"
+    return f"what was journalled is kept: wirestamp review {' '.join(map(str, trader + monitor))}"
 
 
 def _play(console: Console, options: DemoOptions, stage: Stage) -> bool:
@@ -234,7 +240,8 @@ def _trader(options: DemoOptions, stage: Stage, exchange: _Exchange) -> Iterator
     config = options.data / "demo.toml"
     ca = f'ca = "{Path(exchange.ca).absolute()}"\n' if exchange.ca else ""
     config.write_text(_CONFIGURATION.format(name=_NAME, url=exchange.url, ca=ca), encoding="utf-8")
-    with child("trader", ["run", "-c", str(config)], options.data, stage.prefix("trader")) as process:
+    more = {"SSLKEYLOGFILE": options.key_log} if options.key_log else None
+    with child("trader", ["run", "-c", str(config)], options.data, stage.prefix("trader"), more) as process:
         yield process
 
 

@@ -65,6 +65,32 @@ def test_interrupted(number: signal.Signals, tmp_path: Path) -> None:
     assert process.returncode not in (None, 0)
 
 
+def test_killed(tmp_path: Path) -> None:
+    """SIGKILL leaves no time to end anybody: the kernel ends the processes that were started."""
+    process = subprocess.Popen(
+        [*WIRESTAMP, "demo", "--data", str(tmp_path), "--seconds", "60"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not (started := [pid for pid in children(process) if _is_ours(pid)]) or not any(tmp_path.glob("demo/*")):
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    give_up = time.monotonic() + 20
+    while any(_is_ours(pid) for pid in started):
+        assert time.monotonic() < give_up, f"still there: {started}"
+
+
+def test_a_key_log_is_the_traders_alone(tmp_path: Path) -> None:
+    """The other processes inherit nothing of it, so the file is made by the trader, for its owner's eyes only."""
+    secrets = tmp_path / "secrets"
+    command = [*WIRESTAMP, "demo", "--data", str(tmp_path / "data"), "--seconds", "1", "--json"]
+    environment = os.environ | {"SSLKEYLOGFILE": str(secrets)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+    assert 0 == done.returncode, done.stderr
+    assert 0o600 == secrets.stat().st_mode & 0o777
+    assert "CLIENT_TRAFFIC_SECRET_0" in secrets.read_text()
+
+
 def _is_ours(pid: int) -> bool:
     try:
         return b"wirestamp" in Path(f"/proc/{pid}/cmdline").read_bytes()
