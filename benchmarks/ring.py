@@ -137,19 +137,8 @@ def run_wirestamp(inside: list[str], cores: tuple[int, int], file: Path, stage: 
 
 def run_tcpdump(inside: list[str], cores: tuple[int, int], file: Path, options: list[str]) -> Run:
     """Measure tcpdump."""
-    command = [
-        *inside,
-        "taskset",
-        "-c",
-        str(cores[1]),
-        "tcpdump",
-        "-i",
-        RECEIVER,
-        "-B",
-        str(TCPDUMP_BUFFER_KIB),
-        *options,
-    ]
-    with running(command, out=subprocess.DEVNULL) as tool:
+    command = [*inside, "taskset", "-c", str(cores[1]), "tcpdump", "-i", RECEIVER, "-B", str(TCPDUMP_BUFFER_KIB)]
+    with running([*command, *options], out=subprocess.DEVNULL) as tool:
         assert tool.stderr is not None
         said = ""
         while "listening on" not in said:

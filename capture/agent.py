@@ -6,6 +6,7 @@ files, as fast as they can be read. Both end the journal with the reason, whatev
 
 import select
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from capture.decode import Decoder
 from capture.files.store import PacketStore
 from capture.live.ring import Ring
 from capture.packets import Batch, Source
+from capture.roster import Roster
 from capture.streams import Found, Streams
 from capture.wire_journal import WireJournal
 from journal.errors import JournalFull
@@ -23,7 +25,10 @@ from journal.wire import ASKED_TO_STOP, READ_TO_THE_END
 _BEAT_NS = 1_000_000_000
 _MAX_WAIT_NS = 100_000_000  # so that a signal is obeyed soon
 _RETAIN_EVERY = 60  # beats
+_REMIND_EVERY = 3600
 _LAST_WAIT_S = 0.1  # longer than the ring keeps a block that is not full
+_REASONS = 64  # told in a record: an EtherType or a protocol number of each packet's own may make as many as it likes
+_OTHER_REASONS = "all other reasons"
 _TAKES = 4  # then probes and the clock have their turn, however fast packets come: each is at most a quarter of a ring
 
 
@@ -71,6 +76,7 @@ class Agent:
         self._decoder = decoder
         self._streams = streams
         self._store = store
+        self._roster = Roster()
         self._told = 0
 
     def take(self, batch: Batch) -> None:
@@ -97,6 +103,7 @@ class Agent:
             self._journal.opened(connection)
         self._journal.packets(found.packets)
         self._journal.losses(found.losses)
+        self._roster.add(found.opened, found.packets)
         self.progress.journalled += len(found.packets)
         self.progress.connections += len(found.opened)
 
@@ -113,8 +120,19 @@ class Agent:
             "last_ns": progress.last_ns,
             "source": progress.source,
             "probes": progress.probes,
-            "passed_over": dict(self._decoder.counts),
+            "passed_over": commonest(self._decoder.counts),
+            "store": self._store.counts if self._store is not None else None,
         }
+
+    def tell(self, now_ns: int) -> None:
+        """Record what was counted so far, at a time of CLOCK_REALTIME."""
+        self._journal.counts(now_ns, self.counts())
+
+    def remind(self, now_ns: int) -> None:
+        """Record again what retention may have deleted: the configuration, and whose the packets are."""
+        self._journal.repeat_configuration(now_ns)
+        for connection in self._roster.spoke():
+            self._journal.opened(connection)
 
     def news(self) -> list[str]:
         """Return what went wrong with the journal's upkeep and the packet store since the last call."""
@@ -132,10 +150,18 @@ class Agent:
             self._write(self._streams.finish())
         finally:
             now_ns = time.time_ns()
-            self._journal.counts(now_ns, self.counts())
+            self.tell(now_ns)
             self._journal.end(now_ns, reason)
             if self._store is not None:
                 self._store.close()
+
+
+def commonest(reasons: Counter[str]) -> dict[str, int]:
+    """Return the most frequent of some reasons with their counts, and how often all others occurred."""
+    told = dict(reasons.most_common(_REASONS))
+    if others := reasons.total() - sum(told.values()):
+        told[_OTHER_REASONS] = others
+    return told
 
 
 def drain(troubles: list[str]) -> list[str]:
@@ -187,8 +213,10 @@ def follow(
         reason = str(error) or type(error).__name__
         raise
     finally:
-        beat.tell()
-        agent.finish(reason)
+        try:
+            beat.tell()
+        finally:
+            agent.finish(reason)
 
 
 def _take_ready(agent: Agent, ring: Ring) -> None:
@@ -219,6 +247,7 @@ def read_through(agent: Agent, source: Source, stopped: Callable[[], bool], on_b
             agent.take(batch)
             if time.monotonic_ns() >= due_ns:
                 due_ns = time.monotonic_ns() + _BEAT_NS
+                agent.tell(time.time_ns())
                 on_beat(agent.progress, drain(source.troubles) + agent.news())
             if stopped():
                 reason = ASKED_TO_STOP
@@ -227,8 +256,10 @@ def read_through(agent: Agent, source: Source, stopped: Callable[[], bool], on_b
         reason = str(error) or type(error).__name__
         raise
     finally:
-        on_beat(agent.progress, drain(source.troubles) + agent.news())
-        agent.finish(reason)
+        try:
+            on_beat(agent.progress, drain(source.troubles) + agent.news())
+        finally:
+            agent.finish(reason)
 
 
 class _Beat:
@@ -249,15 +280,19 @@ class _Beat:
         Raises:
             JournalFull: the journal will soon be unable to append.
         """
-        if time.monotonic_ns() < self._due_ns:
+        now_ns = time.monotonic_ns()
+        if now_ns < self._due_ns:
             return
-        self._due_ns += _BEAT_NS
+        self._due_ns = max(self._due_ns + _BEAT_NS, now_ns)  # what was missed in a long stop is not caught up
         self.tell()
         self._clocks.beat()
-        self._journal.counts(self._journal.clock(), self._agent.counts())
+        realtime_ns = self._journal.clock()
+        self._agent.tell(realtime_ns)
+        self._beats += 1
+        if self._beats % _REMIND_EVERY == 0:
+            self._agent.remind(realtime_ns)
         if self._beats % _RETAIN_EVERY == 0:
             self._journal.retain()
-        self._beats += 1
         if (reason := self._journal.failure()) is not None:
             raise JournalFull(reason)
 
@@ -265,4 +300,5 @@ class _Beat:
         """Take over the counters of ring and probes, and tell the news."""
         self._agent.progress.source = asdict(self._ring.drops())
         self._agent.progress.probes = self._clocks.counts
-        self._on_beat(self._agent.progress, drain(self._ring.troubles) + self._agent.news())
+        troubles = drain(self._ring.troubles) + drain(self._clocks.troubles)
+        self._on_beat(self._agent.progress, troubles + self._agent.news())

@@ -48,6 +48,7 @@ class WireJournal:
         self.losses = rows["losses"].extend
         self.probe = rows["probes"].append
         self.nic = rows["nic"].append
+        self._configuration: object = None
 
     def _write(self, kind: RecordType, time_ns: int, payload: object, conn: int = 0) -> None:
         self._journal.records.append(kind, 0, time_ns, conn, _encode(payload))
@@ -62,17 +63,21 @@ class WireJournal:
                 that share it are taken to share a clock; whose clock stamped a file's packets is not known.
         """
         boot_id = _BOOT_ID.read_text().strip() if own_clock and _BOOT_ID.exists() else None
-        payload = {
+        self._configuration = {
             "capture": settings,
             "boot_id": boot_id,
             "wirestamp": version("wirestamp"),
             "python": platform.python_version(),
             "kernel": platform.release(),
         }
-        self._write(RecordType.CONFIG, now_ns, payload)
+        self._write(RecordType.CONFIG, now_ns, self._configuration)
+
+    def repeat_configuration(self, now_ns: int) -> None:
+        """Record the configuration as before: retention may have deleted the first record of it."""
+        self._write(RecordType.CONFIG, now_ns, self._configuration)
 
     def opened(self, connection: Opened) -> None:
-        """Record a connection that was met for the first time."""
+        """Record a connection that was met for the first time, or one that goes on."""
         payload = {"event": "open", "a": connection.a, "b": connection.b, "tunnel": connection.tunnel}
         self._write(RecordType.CONNECTION, connection.time_ns, payload, connection.number)
 

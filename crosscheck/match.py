@@ -1,7 +1,8 @@
 """Messages to packets: which packet carried a message's last byte, or why that cannot be said. Pure arrays.
 
 A wrong match is worse than none: a byte is matched only where its first passing was seen, and, inbound, where no other
-copy of it can be the one that the trader's kernel took.
+copy of it can be the one that the trader's kernel took. Where the receiver had a copy that the capture missed, nothing
+says that the one it saw was the first.
 """
 
 from typing import Final
@@ -58,6 +59,7 @@ def match_stream(stream: Stream, origin: Origin, off: Column, *, inbound: bool) 
     of_seen[~resent] = Unmatched.MATCHED
     if inbound:
         of_seen[~resent & (stream.again.find(position[seen]) >= 0)] = Unmatched.RESENT
+    of_seen[stream.missed.find(position[seen]) >= 0] = Unmatched.MIRROR_LOST
     reason[seen] = of_seen
     reason[position < origin.start] = Unmatched.BEFORE_CAPTURE
     packet = np.full(len(off), -1, np.intp)
@@ -70,6 +72,7 @@ def _missing(stream: Stream, position: Column) -> Reasons:
     """Say of each position why no packet with it was captured."""
     reason = np.full(len(position), Unmatched.UNKNOWN_LOSS, np.uint8)
     reason[position >= stream.extent] = Unmatched.AFTER_CAPTURE
+    reason[stream.missed.find(position) >= 0] = Unmatched.MIRROR_LOST
     hole = stream.hole.find(position)
     reason[hole >= 0] = _REASON_OF_CAUSE[stream.cause[hole[hole >= 0]]]
     return reason

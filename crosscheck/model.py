@@ -76,7 +76,7 @@ class Unmatched(IntEnum):
     BEFORE_CAPTURE = 2  # the message passed before the capture began to see its stream
     AFTER_CAPTURE = 3  # the capture ended before, or has not come so far yet
     ISN_AMBIGUOUS = 4  # the capture missed the SYN, and no first sequence number is the only possible one
-    MIRROR_LOST = 5  # the mirror or the capture lost the packet
+    MIRROR_LOST = 5  # the mirror or the capture lost the packet, or one of its copies, and perhaps the first
     NETWORK_LOST = 6  # the packet was lost on the way; what was seen is a retransmission
     RESENT = 7  # two copies passed before an acknowledgement; which of them arrived is not known
     UNKNOWN_LOSS = 8  # a hole whose cause is not known
@@ -184,7 +184,8 @@ class DirectionFigures:
         copies: packets that the mirror delivered once more.
         reordered: original packets that came after later ones.
         resets, zero_windows: packets with RST; packets that forbid to send.
-        network_lost, mirror_lost, unknown_lost: holes by cause; the same with `_bytes`: the bytes missing in them.
+        network_lost, mirror_lost, unknown_lost: holes by cause, and with the mirror's the copies that it lost of what
+            came twice; the same with `_bytes`: the bytes missing in them.
     """
 
     packets: int

@@ -63,10 +63,14 @@ def _packets_with(mask: Mask, flags: npt.NDArray[np.uint16]) -> int:
 
 def _lost(holes: Rows) -> dict[str, int]:
     """Return the count and the bytes of the holes, by the fields of `DirectionFigures`."""
-    fields = {"network": LossCause.NETWORK, "mirror": LossCause.MIRROR, "unknown": LossCause.UNKNOWN}
+    fields = {
+        "network": [LossCause.NETWORK],
+        "mirror": [LossCause.MIRROR, LossCause.MISSED],
+        "unknown": [LossCause.UNKNOWN],
+    }
     figures = {}
-    for name, cause in fields.items():
-        size = holes["size"][holes["cause"] == cause]
+    for name, causes in fields.items():
+        size = holes["size"][np.isin(holes["cause"], causes)]
         figures[f"{name}_lost"] = len(size)
         figures[f"{name}_lost_bytes"] = int(size.sum(dtype=np.int64))
     return figures

@@ -61,6 +61,7 @@ class Stream:
         flags: their `PacketFlag` bits.
         again: bytes that were sent again before an acknowledgement was seen, merged; without those of which the
             receiver said that it has both copies.
+        missed: bytes of which the receiver had a copy that the capture missed, perhaps the first, merged.
         hole: bytes that were missing when later ones had come.
         cause: each hole's `LossCause`, shape as `hole`.
         extent: position behind the last byte of which the capture knows, by a packet or by a later position.
@@ -72,6 +73,7 @@ class Stream:
     time: Column
     flags: npt.NDArray[np.uint16]
     again: Ranges
+    missed: Ranges
     hole: Ranges
     cause: npt.NDArray[np.uint32]
     extent: int
@@ -86,10 +88,11 @@ class Stream:
         """Tell which rows of `first` show the passing of the original packet, in its turn.
 
         One that fills a hole came late, or is a retransmission; of bytes that were soon sent again it is not known
-        which copy arrived.
+        which copy arrived; and where the receiver had one more than the capture, that may have been the first.
         """
         filled = (self.flags & (PacketFlag.LATE | PacketFlag.RESENT)) != 0
-        clear: Mask = ~filled & (self.again.find(self.first.end - 1) < 0)
+        last = self.first.end - 1
+        clear: Mask = ~filled & (self.again.find(last) < 0) & (self.missed.find(last) < 0)
         return clear
 
 
@@ -111,7 +114,9 @@ def captured_stream(packets: Rows, rows: Index, losses: Rows, holes: Index) -> S
     filled = end > begin
     new = np.flatnonzero(((flags & PacketFlag.FIRST) != 0) & filled)
     new = new[np.argsort(begin[new], kind="stable")]
-    both, holes = _both_arrived(losses, holes)
+    cause = losses["cause"][holes]
+    both, missed = (_bytes_of(losses[holes[cause == it]]) for it in (LossCause.DUPLICATED, LossCause.MISSED))
+    holes = holes[(cause != LossCause.DUPLICATED) & (cause != LossCause.MISSED)]
     again = ((flags & _SENT_AGAIN) == _SENT_AGAIN) & filled & ~both.hold(begin, end)
     orderly = (tcp & TcpFlag.RST) == 0  # a reset's number may be anything
     holes = holes[np.argsort(losses["position"][holes], kind="stable")]
@@ -123,18 +128,17 @@ def captured_stream(packets: Rows, rows: Index, losses: Rows, holes: Index) -> S
         time=packets["time"][rows[new]],
         flags=flags[new],
         again=_merged(begin[again], end[again]),
+        missed=missed,
         hole=Ranges(lost, lost + losses["size"][holes]),
         cause=losses["cause"][holes],
         extent=int(end[orderly].max(initial=0)),
     )
 
 
-def _both_arrived(losses: Rows, holes: Index) -> tuple[Ranges, Index]:
-    """Return the bytes of which both copies arrived, and the places of the rows that are holes."""
-    doubled = losses["cause"][holes] == LossCause.DUPLICATED
-    rows = losses[holes[doubled]]
-    begin = rows["position"].astype(np.int64)
-    return _merged(begin, begin + rows["size"]), holes[~doubled]
+def _bytes_of(losses: Rows) -> Ranges:
+    """Return the bytes that some rows `journal.wire.LOSS` are about."""
+    begin = losses["position"].astype(np.int64)
+    return _merged(begin, begin + losses["size"])
 
 
 def _merged(begin: Column, end: Column) -> Ranges:

@@ -45,7 +45,10 @@ def expired(
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """A rule for the folder of runs that a run lies in; None means no limit."""
+    """A rule for the folder of runs that a run lies in; None means no limit.
+
+    One writer at a time has such a folder: nothing tells what another one that runs beside it still needs.
+    """
 
     max_bytes: int | None = None
     max_age_ns: int | None = None

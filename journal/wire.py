@@ -51,6 +51,8 @@ class LossCause(IntEnum):
     NETWORK = 2  # filled by a retransmission before any acknowledgement
     REORDERED = 3  # filled by the original packet, which came late: nothing was lost
     DUPLICATED = 4  # no hole: sent again though nothing was lost, as the receiver says that it has both copies
+    MISSED = 5  # the receiver had them twice and the capture saw them once, or the later copy first: which copy the
+    # mirror lost, or delayed, is not known
 
 
 # One row per packet, or per piece of it where some of its bytes are new and others not.
@@ -67,7 +69,7 @@ PACKET: Final = np.dtype(
     ]
 )
 
-# One row per hole, when its cause is known or the stream is given up; and one per DUPLICATED bytes.
+# One row per hole, when its cause is known or the stream is given up; and one per DUPLICATED or MISSED bytes.
 LOSS: Final = np.dtype(
     [
         ("seal", "<u8"),

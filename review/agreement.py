@@ -137,20 +137,7 @@ def _unmatched(matches: Matches) -> dict[str, int]:
 
 
 def _traffic(figures: DirectionFigures) -> Traffic:
-    return Traffic(
-        packets=figures.packets,
-        payload_bytes=figures.payload_bytes,
-        frame_bytes=figures.frame_bytes,
-        bits_per_s=figures.bits_per_s,
-        retransmitted=figures.retransmitted,
-        reordered=figures.reordered,
-        copies=figures.copies,
-        network_lost=figures.network_lost,
-        mirror_lost=figures.mirror_lost,
-        unknown_lost=figures.unknown_lost,
-        resets=figures.resets,
-        zero_windows=figures.zero_windows,
-    )
+    return Traffic(**{name: getattr(figures, name) for name in Traffic.__struct_fields__})
 
 
 def _jitter(received: Rows, wire_in: Column) -> int | None:
@@ -172,6 +159,7 @@ def _capture(monitor: MonitorRun) -> CaptureReport:
         packets=counts.packets,
         counters=counts.source,
         passed_over=counts.passed_over,
+        complete=monitor.complete,
     )
 
 

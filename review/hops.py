@@ -35,6 +35,7 @@ ORDER_HOPS = (
     ("written", "reply_read"),
 )
 MONITOR_CLOCK = frozenset({"wire_in", "wire_out", "reply_wire_in"})
+TICK_TO_TRADE = {"process": ("read", "written"), "kernel": ("kernel_rx", "kernel_tx"), "wire": ("wire_in", "wire_out")}
 
 PERMILLE = (500, 900, 990, 999, 1000)  # of the durations; integers, because 0.999 × 1000 is not 999 in floating point
 
@@ -46,11 +47,34 @@ def hop_name(start: str, end: str) -> str:
 
 def durations(stamps: Stamps, start: str, end: str) -> Column:
     """Return `end` − `start` of the messages that have both, ns, shape (those messages,)."""
-    here = "" if {start, end} <= MONITOR_CLOCK else "_here"
-    first, last = (stamps.hops[hop + here if hop in MONITOR_CLOCK else hop] for hop in (start, end))
+    first, last = _comparable(stamps, start, end)
     both = (first != ABSENT) & (last != ABSENT)
     taken: Column = last[both] - first[both]
     return taken
+
+
+def duration(stamps: Stamps, row: int, start: str, end: str) -> int | None:
+    """Return `end` − `start` of one message, ns; None where a stamp is absent."""
+    first, last = (int(column[row]) for column in _comparable(stamps, start, end))
+    return None if ABSENT in (first, last) else last - first
+
+
+def tick_to_trade(stamps: Stamps, row: int) -> dict[str, int]:
+    """Return how long it took from the message that caused an order to the order, ns, by where it was measured.
+
+    Args:
+        stamps: the orders (`review.stamps.sent_stamps`).
+        row: which of them.
+    """
+    taken = {place: duration(stamps, row, *hop) for place, hop in TICK_TO_TRADE.items()}
+    return {place: taken_ns for place, taken_ns in taken.items() if taken_ns is not None}
+
+
+def _comparable(stamps: Stamps, start: str, end: str) -> tuple[Column, Column]:
+    """Return both hops on one clock: the monitor's where both are its own, else the trader's."""
+    here = "" if {start, end} <= MONITOR_CLOCK else "_here"
+    first, last = (stamps.hops[hop + here if hop in MONITOR_CLOCK else hop] for hop in (start, end))
+    return first, last
 
 
 def distribution(taken: Column) -> Distribution | None:

@@ -129,6 +129,7 @@ class CaptureReport(Struct, frozen=True):
         packets: taken from the source.
         counters: the source's own, such as what the kernel dropped.
         passed_over: packets that are no TCP segment, or could not be decoded, by reason.
+        complete: whether its journal reaches back to its beginning; retention may have deleted that.
     """
 
     folder: str
@@ -137,6 +138,7 @@ class CaptureReport(Struct, frozen=True):
     packets: int
     counters: dict[str, int]
     passed_over: dict[str, int]
+    complete: bool
 
 
 class WireReport(Struct, frozen=True):

@@ -1,7 +1,7 @@
 """A capture's journal as the crosscheck wants it, and what the capture says of itself."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -22,13 +22,9 @@ class DifferentClocks(Exception):
 
 
 class Counts(Struct, frozen=True):
-    """What a capture had counted when it last said so; see `capture.agent.Progress`."""
+    """What a capture had counted when it last said so, as far as the review shows it; see `capture.agent.Progress`."""
 
     packets: int = 0
-    bytes: int = 0
-    segments: int = 0
-    journalled: int = 0
-    connections: int = 0
     source: dict[str, int] = {}
     probes: dict[str, int] | None = None
     passed_over: dict[str, int] = {}
@@ -68,8 +64,10 @@ class MonitorRun:
     Attributes:
         folder: the run's folder.
         packets, losses, probes: its rows (`journal.wire`), packets on the monitor's clock as far as it is known.
-        slack_ns: how far the packets' true times may be from there; None is nowhere.
-        connections: whose packets they are.
+        stamped_ns: when the packets were captured by the clock that stamped them, shape (packets,).
+        slack_ns: how far the packets' true times may be from those in `packets`; None is nowhere.
+        complete: whether the journal reaches back to the capture's beginning; retention may have deleted that.
+        connections: whose packets they are, by number.
         counts: what it counted.
         boot_id: the machine's, None when not told.
         source: the interface or the files.
@@ -81,8 +79,10 @@ class MonitorRun:
     packets: Rows
     losses: Rows
     probes: Rows
+    stamped_ns: Column
     slack_ns: Column | None = None
-    connections: list[WireConnection] = field(default_factory=list)
+    complete: bool = True
+    connections: dict[int, WireConnection] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
     boot_id: str | None = None
     source: str = ""
@@ -99,7 +99,7 @@ class MonitorRun:
             self.vxlan_ports, self.geneve_ports = settings.vxlan_ports, settings.geneve_ports
         elif record.type is RecordType.CONNECTION:
             met = _decode_connection(record.payload)
-            self.connections.append(WireConnection(record.conn, met.a, met.b, met.tunnel))
+            self.connections[record.conn] = WireConnection(record.conn, met.a, met.b, met.tunnel)
         elif record.type is RecordType.COUNTS:
             self.counts = _decode_counts(record.payload)
         elif record.type is RecordType.END:
@@ -117,20 +117,35 @@ def read_monitor(run: Path) -> MonitorRun:
         Corrupt: a committed entry is not what was written.
         Unreadable: a record is intact and makes no sense.
     """
-    logs = {}
-    for log, dtype in WIRE_LOGS.items():
-        try:
-            logs[log] = np.concatenate([np.empty(0, dtype), *read_rows(run, log)])
-        except NoJournal as error:
-            raise NoJournal(f"{run} is no capture's journal: it holds no {log!r} log") from error
-    packets, slack_ns = by_monitor(logs["packets"], logs["nic"])
-    monitor = MonitorRun(run, packets, logs["losses"], logs["probes"], slack_ns)
-    for record in RecordReader(run):  # after the rows: their connections are recorded before them
-        try:
-            monitor.take(record)
-        except msgspec.MsgspecError as error:
-            raise Unreadable(f"the {record.type.name} record of the capture is not understood: {error}") from error
+    losses = _rows(run, "losses")  # in the reverse of the writer's order: what a row refers to is there when it is
+    stamped = _rows(run, "packets")
+    packets, slack_ns = by_monitor(stamped, _rows(run, "nic"))
+    reader = RecordReader(run)
+    complete = reader.first_sequence == 0
+    monitor = MonitorRun(run, packets, losses, _rows(run, "probes"), stamped["time"], slack_ns, complete)
+    last_counts: Record | None = None  # a capture of weeks has millions of them
+    for record in reader:
+        if record.type is RecordType.COUNTS:
+            last_counts = record
+        else:
+            _take(monitor, record)
+    if last_counts is not None:
+        _take(monitor, last_counts)
     return monitor
+
+
+def _rows(run: Path, log: str) -> Rows:
+    try:
+        return np.concatenate([np.empty(0, WIRE_LOGS[log]), *read_rows(run, log)])
+    except NoJournal as error:
+        raise NoJournal(f"{run} is no capture's journal: it holds no {log!r} log") from error
+
+
+def _take(monitor: MonitorRun, record: Record) -> None:
+    try:
+        monitor.take(record)
+    except msgspec.MsgspecError as error:
+        raise Unreadable(f"the {record.type.name} record of the capture is not understood: {error}") from error
 
 
 def wire_side(monitors: Sequence[MonitorRun], trader_boot_id: str | None) -> WireSide:
@@ -161,12 +176,12 @@ def wire_side(monitors: Sequence[MonitorRun], trader_boot_id: str | None) -> Wir
                 rows = rows.copy()  # noqa: PLW2901 - the journal's own rows are read-only
                 rows["stream"] += 2 * first
             into.append(rows)
-        connections += [WireConnection(met.number + first, met.a, met.b, met.tunnel) for met in monitor.connections]
-        first += max((met.number for met in monitor.connections), default=0)
+        connections += [replace(met, number=met.number + first) for met in monitor.connections.values()]
+        first += max(monitor.connections, default=0)
     probes = np.concatenate([monitor.probes for monitor in monitors])
     same_boot = trader_boot_id is not None and all(monitor.boot_id == trader_boot_id for monitor in monitors)
     return WireSide(
-        packets=np.concatenate(packets),
+        packets=packets[0] if len(packets) == 1 else np.concatenate(packets),
         losses=np.concatenate(losses),
         probes=probes,
         connections=connections,

@@ -75,6 +75,8 @@ def _of_the_capture(wire: WireReport, clock: ClockReport) -> Iterator[str]:
             yield f"the capture {capture.folder} has no end: it was killed, or it still runs"
         elif capture.ended not in (ASKED_TO_STOP, READ_TO_THE_END):
             yield f"the capture {capture.folder} ended early: {capture.ended}"
+        if not capture.complete:
+            yield f"retention has deleted the beginning of {capture.folder}, and whose the connections were that it met"
         if not capture.packets:
             yield f"the capture {capture.folder} holds no packet of {capture.source}"
         if dropped := capture.counters.get("drops", 0):

@@ -12,13 +12,11 @@ from itertools import groupby
 
 import numpy as np
 
-from journal.layout import ABSENT, MessageKind
+from journal.layout import MessageKind
 from journal.reader import Rows
-from review.hops import MONITOR_CLOCK
+from review.hops import duration, tick_to_trade
 from review.stamps import Index, RowLogs, Stamps, WireColumns, caused_by_market, is_order, received_stamps, sent_stamps
 from review.units import duration_text
-
-TICK_TO_TRADE = {"process": ("read", "written"), "kernel": ("kernel_rx", "kernel_tx"), "wire": ("wire_in", "wire_out")}
 
 _RECEIVED = (("wire_in", "kernel_rx"), ("kernel_rx", "read"), ("read", "decoded"))
 _SENT = (("written", "wire_out"), ("wire_out", "reply_wire_in"))
@@ -63,24 +61,9 @@ def _received_line(received: Rows, stamps: Stamps, row: int) -> str:
 def _sent_line(sent: Rows, stamps: Stamps, row: int, *, tick: bool) -> str:
     parts = [_head(sent, row), "wire_out", *_durations(stamps, row, _SENT)]
     if tick:
-        taken = {place: duration(stamps, row, *hop) for place, hop in TICK_TO_TRADE.items()}
-        shown = [f"{place} {_text(taken_ns)}" for place, taken_ns in taken.items() if taken_ns is not None]
+        shown = (f"{place} {_text(taken_ns)}" for place, taken_ns in tick_to_trade(stamps, row).items())
         parts.append(f"tick-to-trade: {', '.join(shown)}")
     return " · ".join(parts)
-
-
-def duration(stamps: Stamps, row: int, start: str, end: str) -> int | None:
-    """Return the time between two hops of one message, ns; None where a stamp is absent.
-
-    Args:
-        stamps: of some messages.
-        row: which of them.
-        start: the hop that it is counted from. Where just one of the two is the capture's, the trader's clock is meant.
-        end: the hop that it is counted to.
-    """
-    here = "" if {start, end} <= MONITOR_CLOCK else "_here"
-    first, last = (int(stamps.hops[hop + here if hop in MONITOR_CLOCK else hop][row]) for hop in (start, end))
-    return None if ABSENT in (first, last) else last - first
 
 
 def _head(rows: Rows, row: int) -> str:

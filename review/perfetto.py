@@ -7,6 +7,10 @@ process is a connection, a thread one of its lanes: slices of one thread must ne
 (https://perfetto.dev/docs/faq), so a message that begins before another has ended goes to the next lane. An arrow
 (`bind_id`) leads from a message to the orders that it caused.
 
+A message is called as in the comments of packets: `trace 1234 market`; `trace 1234 order 7` when it concerns the
+seventh order, `trace 1 order` when it is order entry for none; `session` alone when no message caused it: then it
+has no trace.
+
 Within a message its stamps follow one another as their times do, and a slice `a → b` is between two neighbours. So
 `kernel_ack → reply_kernel_rx` and the reverse both occur, and two stamps of the same nanosecond have no slice between
 them. `wire_…` stamps are on the trader's clock, as well as θ is known; `exchange` is another clock and left out.
@@ -22,8 +26,7 @@ import numpy as np
 
 from journal.layout import ABSENT, MessageKind
 from journal.reader import Rows
-from review.hops import MONITOR_CLOCK
-from review.packet_comments import TICK_TO_TRADE, duration
+from review.hops import MONITOR_CLOCK, tick_to_trade
 from review.stamps import (
     Column,
     Index,
@@ -180,18 +183,19 @@ def _message(direction: _Direction, message: int, stamps: Sequence[tuple[int, st
     arrow = ""
     if direction.linked[message]:
         arrow = f',"bind_id":"0x{trace:x}","{"flow_in" if direction.is_sent else "flow_out"}":true'
-        arguments |= _tick_to_trade(direction.stamps, message) if direction.is_sent else {}
-    name = f"{kind} {order or trace}"
-    yield _slice(name, where, stamps[0][0], stamps[-1][0], f'{arrow},"args":{_json(arguments)}')
+        if direction.is_sent:
+            taken = tick_to_trade(direction.stamps, message)
+            arguments |= {f"tick_to_trade_{place}_ns": taken_ns for place, taken_ns in taken.items()}
+    yield _slice(_name(trace, kind, order), where, stamps[0][0], stamps[-1][0], f'{arrow},"args":{_json(arguments)}')
     for (begin, earlier), (end, later) in pairwise(stamps):
         if begin < end:
             yield _slice(f"{earlier} → {later}", where, begin, end)
 
 
-def _tick_to_trade(stamps: Stamps, message: int) -> dict[str, int]:
-    """Return an order's tick-to-trade, ns, by where it was measured."""
-    taken = {place: duration(stamps, message, *hop) for place, hop in TICK_TO_TRADE.items()}
-    return {f"tick_to_trade_{place}_ns": taken_ns for place, taken_ns in taken.items() if taken_ns is not None}
+def _name(trace: int, kind: str, order: int) -> str:
+    """Return which message it is, in the words of a packet's comment."""
+    words = [*(("trace", trace) if trace else ()), kind, *((order,) if order else ())]
+    return " ".join(map(str, words))
 
 
 def _slice(name: str, where: str, begin: int, end: int, more: str = "") -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from journal.layout import ABSENT, MessageKind, StampFlag
 from journal.reader import Rows
 from review.agreement import check_against, clock_report, wire_report
-from review.hops import distribution, durations, hop_distributions
+from review.hops import TICK_TO_TRADE, distribution, durations, hop_distributions
 from review.model import Review, RunHeader, StampReport, TickToTrade
 from review.monitor import read_monitor
 from review.order_checks import NAMED, check_received, check_sent, clock_steps
@@ -32,7 +32,7 @@ def summarise(run: Path, monitors: Sequence[Path] = ()) -> Review:
         Unreadable: a record is intact and makes no sense.
         DifferentClocks: the captures were not all made on one machine.
     """
-    records, logs = read_run_records(run), read_row_logs(run)
+    logs, records = read_row_logs(run), read_run_records(run)  # a row's connection is recorded before the row
     captures = [read_monitor(monitor) for monitor in monitors]
     agreement = check_against(records, logs, captures) if captures else None
     wire = agreement.columns if agreement is not None else None
@@ -53,9 +53,7 @@ def summarise(run: Path, monitors: Sequence[Path] = ()) -> Review:
         dropped=records.dropped,
         hops=hop_distributions(received_stamps(logs.received, wire).select(is_market), orders),
         tick_to_trade=TickToTrade(
-            process=distribution(durations(ticks, "read", "written")),
-            kernel=distribution(durations(ticks, "kernel_rx", "kernel_tx")),
-            wire=distribution(durations(ticks, "wire_in", "wire_out")),
+            **{place: distribution(durations(ticks, *hop)) for place, hop in TICK_TO_TRADE.items()}
         ),
         wire=wire_report(agreement, logs.received, captures, stamps.order_violations) if agreement else None,
         clock=clock_report(agreement.check.clock) if agreement else None,

@@ -38,7 +38,7 @@ PURE = [
     ),
     *(path for room in ("decode", "streams") for path in (PROJECT / "capture" / room).glob("*.py") if path != SALTED),
     *(PROJECT / "capture" / "inspect" / name for name in ("reassembly.py", "tls.py", "tls_ciphers.py", "tls_hello.py")),
-    PROJECT / "capture" / "packets.py",
+    *(PROJECT / "capture" / name for name in ("packets.py", "roster.py")),
     PROJECT / "bot" / "engine.py",
     PROJECT / "bot" / "strategy.py",
     *(PROJECT / "bot" / "orders" / name for name in ("risk.py", "manager.py", "records.py")),

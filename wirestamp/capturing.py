@@ -51,6 +51,7 @@ class CaptureOptions:
         keep_bytes: how much the journals of all runs may take before the oldest are deleted, None for no limit.
         fanout: the group that shares the interface's connections among several agents, None for none.
         hardware: use the NIC's own stamps.
+        promiscuous: take also packets that are for other machines.
         seconds: when to stop, None for never.
     """
 
@@ -66,6 +67,7 @@ class CaptureOptions:
     keep_bytes: int | None = None
     fanout: int | None = None
     hardware: bool = False
+    promiscuous: bool = False
     seconds: float | None = None
 
     def __post_init__(self) -> None:
@@ -76,7 +78,12 @@ class CaptureOptions:
         """
         if (self.interface is None) == (not self.files):
             raise ValueError("expected either an interface to capture from (-i) or files to read (-r)")
-        live = {"--probe": self.probe is not None, "--fanout": self.fanout is not None, "--hardware": self.hardware}
+        live = {
+            "--probe": self.probe is not None,
+            "--fanout": self.fanout is not None,
+            "--hardware": self.hardware,
+            "--promiscuous": self.promiscuous,
+        }
         if self.files and (given := [option for option, is_given in live.items() if is_given]):
             raise ValueError(
                 f"{' and '.join(given)}: expected an interface (-i) with it, files have been captured already"
@@ -97,6 +104,7 @@ class CaptureOptions:
             "store_bytes": self.store_bytes,
             "fanout": self.fanout,
             "hardware": self.hardware,
+            "promiscuous": self.promiscuous,
         }
 
 
@@ -110,7 +118,8 @@ def size_bytes(option: str, text: str) -> int:
     Raises:
         ValueError: it is no such size.
     """
-    number, unit = text.rstrip("KMGTkmgt"), text[len(text.rstrip("KMGTkmgt")) :].upper()
+    number = text.rstrip("KMGTkmgt")
+    unit = text[len(number) :].upper()
     if not number.isascii() or not number.isdigit() or unit not in _UNITS:
         raise ValueError(f"{option}: was {text!r}, expected a size such as 500M or 20G")
     return int(number) * _UNITS[unit]
@@ -167,6 +176,7 @@ def run_capture(options: CaptureOptions) -> int:
             now_ns = time.time_ns()
             journal = parts.enter_context(contextlib.closing(_journal(options, now_ns)))
             journal.configuration(now_ns, options.settings(), own_clock=ring is not None)
+            journal.retain()
             agent = _agent(options, journal)
             print(json.dumps({"run": str(journal.folder)}), flush=True)  # noqa: T201 - for whoever started it
             drive: _Drive = partial(read_through, agent, source, stop)
@@ -189,7 +199,14 @@ def _journal(options: CaptureOptions, now_ns: int) -> WireJournal:
 def _ring(options: CaptureOptions) -> Ring:
     assert options.interface is not None
     kernel_filter = watch_filter(options.ports or None, options.vxlan_ports, options.geneve_ports)
-    return Ring(options.interface, filter=kernel_filter, fanout=options.fanout, hardware=options.hardware)
+    return Ring(
+        options.interface,
+        filter=kernel_filter,
+        fanout=options.fanout,
+        vxlan_ports=options.vxlan_ports,
+        hardware=options.hardware,
+        promiscuous=options.promiscuous,
+    )
 
 
 def _probe(options: CaptureOptions) -> contextlib.closing[ProbeSocket]:

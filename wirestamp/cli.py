@@ -259,13 +259,14 @@ def export(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A trader's run, or its folder of runs.")],
     monitors: Annotated[list[Path] | None, typer.Argument(metavar="MONITOR_DIR", help="A capture, likewise.")] = None,
     *,
-    to: Annotated[_Format, typer.Option(help="Packets with comments, a trace, or decrypted TLS records.")],
+    to: Annotated[_Format, typer.Option(help="Packets with comments, a trace, or decrypted messages.")],
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="stdout unless said.")] = None,
     packets: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="Packet files, where the capture kept none; repeat.")
     ] = None,
     key_log: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="For plaintext: the file that SSLKEYLOGFILE named.")
+        Path | None,
+        typer.Option(metavar="FILE", help="For plaintext (which holds API keys): what SSLKEYLOGFILE named."),
     ] = None,
 ) -> None:
     """Write what the journals know for Wireshark (pcapng), the Perfetto UI (perfetto), or as decrypted text."""

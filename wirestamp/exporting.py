@@ -1,15 +1,20 @@
 """`wirestamp export`: what two journals know, in the formats of other tools.
 
 `pcapng` takes the captured packets that carried messages, each with a comment, for Wireshark; `perfetto` makes a trace
-for the Perfetto UI; `plaintext` decrypts captured TLS connections with a key log, one JSON object a record.
+for the Perfetto UI; `plaintext` decrypts captured TLS connections with a key log, one JSON object a message. No output
+takes the place of what was recorded.
 """
 
+import base64
 import contextlib
+import io
+import os
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 import numpy as np
@@ -20,9 +25,11 @@ from capture.files import FileSource
 from capture.files.pcapng_writer import PcapngWriter
 from capture.inspect import Inspection
 from capture.inspect.keylog import KeyLog
+from capture.inspect.messages import Message, messages
 from capture.packets import Batch, Segments
-from crosscheck.model import Index, Rows
+from crosscheck.model import Column, Index, Rows
 from journal.errors import Corrupt, NoJournal
+from journal.layout import RECORDS, SUFFIX
 from journal.wire import PacketFlag
 from review.agreement import Agreement, check_against
 from review.monitor import DifferentClocks, MonitorRun, read_monitor, wire_side
@@ -32,6 +39,9 @@ from review.records import RunRecords, Unreadable, read_run_records
 from review.stamps import RowLogs, read_row_logs
 from wirestamp.directories import capture_runs, trader_run
 from wirestamp.failing import fail
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer  # for type checkers alone
 
 
 class ExportError(Exception):
@@ -63,8 +73,8 @@ def run_export(options: ExportOptions) -> int:
     """Write an export.
 
     Returns:
-        The exit status: 0 done, 2 when something that it needs was not given, 4 when a journal is not what was
-        written, 1 when it cannot be read or written.
+        The exit status: 0 done, 2 when something that it needs was not given or the output is a recording, 4 when a
+        journal is not what was written, 1 when it cannot be read or written.
     """
     make = {"pcapng": _export_pcapng, "perfetto": _export_perfetto, "plaintext": _export_plaintext}[options.to]
     try:
@@ -75,33 +85,91 @@ def run_export(options: ExportOptions) -> int:
     except (Corrupt, Unreadable) as error:
         return fail("export", error, 4)
     except (CaptureError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and error.filename == _STDOUT:
+            return 1  # whoever reads has seen enough
         return fail("export", error, 1)
     print(said, file=sys.stderr)  # noqa: T201 - stdout may be the export itself
     return 0
 
 
+# -- the output -------------------------------------------------------------------------------------------------------
+
+_STDOUT = "standard output"
+
+
+@contextlib.contextmanager
+def _naming(name: Path | str) -> Iterator[None]:
+    """Let an operating system's error name this file: of a full disk it says none."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(name)) from error
+
+
+class _Output(io.FileIO):
+    """A file whose errors carry a name that the user knows."""
+
+    def __init__(self, file: int | Path, name: Path | str, *, closefd: bool = True) -> None:
+        super().__init__(file, "wb", closefd=closefd)
+        self._name = name
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        with _naming(self._name):
+            return super().write(data)
+
+
 @contextlib.contextmanager
 def _output(options: ExportOptions) -> Iterator[BinaryIO]:
-    """Open what an export goes to; a file takes its place whole when the block ends well, or not at all."""
+    """Open what an export goes to; a file takes its place whole when the block ends well, or not at all.
+
+    What was encrypted is for its owner alone, as the key log is.
+    """
     path = options.output
     if path is None:
         if options.to == "pcapng" and sys.stdout.isatty():
             raise ExportError("--to pcapng writes no text, so not to a terminal: expected -o FILE")
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-    elif path.exists() and not path.is_file():  # a pipe or a device has no place to take; a folder cannot be opened
-        with path.open("wb") as out:
+        sys.stdout.flush()
+        with io.BufferedWriter(_Output(sys.stdout.fileno(), _STDOUT, closefd=False)) as out:
             yield out
-    elif not path.parent.is_dir():
+        return
+    if path.exists() and not path.is_file():  # a pipe or a device has no place to take; a folder cannot be opened
+        with io.BufferedWriter(_Output(path, path)) as out:
+            yield out
+        return
+    place = _place(path, options)
+    with _naming(path):
+        part, name = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
+    try:
+        with io.BufferedWriter(_Output(part, path)) as out:
+            os.fchmod(part, 0o600 if options.to == "plaintext" else 0o640)
+            yield out
+        Path(name).replace(place)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _place(path: Path, options: ExportOptions) -> Path:
+    """Return where the file of an output is, links followed.
+
+    Raises:
+        ExportError: no file can be there, or what is there, or beside it, must not be lost.
+    """
+    place = Path(os.path.realpath(path))  # `Path.resolve` raises where links lead in a circle
+    if not place.parent.is_dir():
         raise ExportError(f"-o {path}: there is no folder {path.parent}")
-    else:
-        part = path.with_name(f"{path.name}.part")
-        try:
-            with part.open("wb") as out:
-                yield out
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+    for folder in place.parents:
+        if any(folder.glob(f"{RECORDS}-*{SUFFIX}")):
+            raise ExportError(f"-o {path} is inside the run {folder}, which is evidence: expected a file outside of it")
+    given = [("--packets", file) for file in options.packets]
+    if options.key_log is not None:
+        given.append(("--key-log", options.key_log))
+    for option, file in given:
+        if place.is_file() and file.exists() and place.samefile(file):
+            raise ExportError(f"-o {path} is the file that {option} names: expected another one")
+    return place
+
+
+# -- what is read -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +184,7 @@ class _Story:
 
 def _story(options: ExportOptions) -> _Story:
     run, folders = trader_run(options.directory), capture_runs(options.monitors)
-    records, logs = read_run_records(run), read_row_logs(run)
+    logs, records = read_row_logs(run), read_run_records(run)  # a row's connection is recorded before the row
     captures = [read_monitor(folder) for folder in folders]
     return _Story(records, logs, captures, check_against(records, logs, captures) if captures else None)
 
@@ -141,8 +209,9 @@ def _export_pcapng(options: ExportOptions, out: BinaryIO) -> str:
     assert story.agreement is not None
     check = story.agreement.check
     rows = wire_side(story.captures, story.records.boot_id).packets
+    stamped_ns = np.concatenate([capture.stamped_ns for capture in story.captures])
     comments = dict(packet_comments(story.logs, story.agreement.columns, check.inbound.packet, check.outbound.packet))
-    wanted = _Wanted(rows, np.array(sorted(comments), np.intp))
+    wanted = _Wanted(rows, stamped_ns, np.array(sorted(comments), np.intp))
     writer, found = PcapngWriter(out, ()), 0
     decoder = _decoder(story.captures)
     for batch in FileSource(_packet_files(options, story.captures)).batches():
@@ -160,17 +229,23 @@ def _export_pcapng(options: ExportOptions, out: BinaryIO) -> str:
 
 
 class _Wanted:
-    """The packets to export, to be recognised by time and sequence number when they are read again."""
+    """The packets to export, to be recognised by time and sequence number when they are read again.
 
-    def __init__(self, rows: Rows, wanted: Index) -> None:
+    Args:
+        rows: of all captured packets, shape (n,).
+        stamped_ns: when they were captured by the clock that stamped them, as packet files have it, shape (n,).
+        wanted: places of some of them.
+    """
+
+    def __init__(self, rows: Rows, stamped_ns: Column, wanted: Index) -> None:
         first = wanted.copy()
         while len(pieces := np.flatnonzero((rows["flags"][first] & PacketFlag.PART) != 0)):
             first[pieces] -= 1  # a piece has its packet's row before it
         self._rows_by_key = {
             (int(time_ns), int(position) & 0xFFFFFFFF): int(row)
-            for time_ns, position, row in zip(rows["time"][first], rows["position"][first], wanted, strict=True)
+            for time_ns, position, row in zip(stamped_ns[first], rows["position"][first], wanted, strict=True)
         }
-        self._times = np.unique(rows["time"][first])
+        self._times = np.unique(stamped_ns[first])
 
     def find(self, segments: Segments) -> Iterator[tuple[int, int]]:
         """Yield (index of the packet in its batch, row) of those that are wanted."""
@@ -181,7 +256,9 @@ class _Wanted:
 
 
 def _decoder(captures: Sequence[MonitorRun]) -> Decoder:
-    """Return a decoder that looks into the same tunnels as the captures did."""
+    """Return a decoder that looks into the same tunnels as the captures did; without any, into the usual ones."""
+    if not captures:
+        return Decoder()
     vxlan = {port for capture in captures for port in capture.vxlan_ports}
     geneve = {port for capture in captures for port in capture.geneve_ports}
     return Decoder(sorted(vxlan), sorted(geneve))
@@ -210,20 +287,32 @@ def _export_plaintext(options: ExportOptions, out: BinaryIO) -> str:
         raise ExportError("--to plaintext needs the secrets: --key-log FILE, written by a trader under SSLKEYLOGFILE")
     trader_run(options.directory)
     captures = [read_monitor(run) for run in capture_runs(options.monitors)]
-    inspection = Inspection(FileSource(_packet_files(options, captures)), KeyLog.read(options.key_log))
+    keys = KeyLog.read(options.key_log)
+    inspection = Inspection(FileSource(_packet_files(options, captures)), keys, _decoder(captures))
     count = 0
-    for record in inspection.records():
-        line = {
-            "time_ns": record.time_ns,
-            "from": record.sender,
-            "to": record.receiver,
-            "off": record.plain.off,
-            "type": record.plain.content_type,
-            "text": record.plain.data.decode(errors="backslashreplace"),
-        }
-        out.write(msgspec.json.encode(line) + b"\n")
+    for message in messages(inspection.records()):
+        out.write(msgspec.json.encode(_line(message)) + b"\n")
         count += 1
     told = "".join(f"; {reason} ({n:,} ×)" for reason, n in inspection.stopped.items())
+    if keys.malformed:
+        told += f"; lines of {options.key_log} that are no secrets ({keys.malformed:,} ×)"
     if not count:
         raise ExportError(f"there is nothing to export: no record could be decrypted{told}")
-    return f"{count:,} records decrypted{told}"
+    return f"{count:,} messages decrypted{told}"
+
+
+def _line(message: Message) -> dict[str, int | str]:
+    """Return a message as JSON has it: `text`, or `base64` of bytes that are no UTF-8.
+
+    `off` is what the trader's journal has, so the two join by connection and offset.
+    """
+    line: dict[str, int | str] = {
+        "time_ns": message.time_ns,
+        "from": message.sender,
+        "to": message.receiver,
+        "off": message.off,
+    }
+    try:
+        return line | {"kind": message.kind, "text": message.data.decode()}
+    except UnicodeDecodeError:
+        return line | {"kind": message.kind, "base64": base64.b64encode(message.data).decode()}

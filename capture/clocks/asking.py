@@ -8,6 +8,7 @@ from capture.clocks.probe import ProbeRow, ProbeSocket
 from capture.wire_journal import WireJournal
 
 _NEVER_NS = 1 << 62
+_PATIENCE = 5  # beats
 
 
 class Clocks:
@@ -17,13 +18,17 @@ class Clocks:
         journal: where they go.
         probe: asks the trader's responder; None for no probes.
         nic: the NIC's clock; None where the system's stamps the packets.
+
+    Attributes:
+        troubles: what a person must know so far, in words.
     """
 
     def __init__(self, journal: WireJournal, probe: ProbeSocket | None, nic: NicClock | None) -> None:
         self._journal = journal
         self._probe = probe
         self._nic = nic
-        self._readings = 0
+        self.troubles: list[str] = []
+        self._beats = 0
 
     @property
     def counts(self) -> dict[str, int] | None:
@@ -45,14 +50,19 @@ class Clocks:
             self._write(self._probe.on_readable())
 
     def beat(self) -> None:
-        """Read the NIC's clock.
+        """Do what is due each second: read the NIC's clock, and notice that nobody answers.
 
         Raises:
-            CannotCapture: it cannot be read any more.
+            CannotCapture: the NIC's clock cannot be read any more.
         """
+        self._beats += 1
         if self._nic is not None:
-            self._readings += 1
-            self._journal.nic(self._readings, *self._nic.read())
+            self._journal.nic(self._beats, *self._nic.read())
+        if self._probe is not None and self._beats == _PATIENCE and not self._probe.counts["answered"]:
+            self.troubles.append(
+                "no clock probe was answered so far: is `wirestamp responder` running there, does it answer this "
+                "machine's network (--allow), and is its UDP port let in?"
+            )
 
     def finish(self) -> None:
         """Journal the last answers."""

@@ -1,9 +1,13 @@
 """The captured packets on disk, as far as they fit: a chain of pcapng files of which the oldest go first.
 
+The cap is that of a folder of runs: what earlier captures kept makes room for what this one keeps. So agents that run
+beside one another need a folder of runs each.
+
 Storing is a convenience and never ends a capture: when the disk is full it stops, says so, and the agent goes on. Each
 file ends with a whole packet after every append, so others may read the files while they are written.
 """
 
+import os
 from collections import deque
 from contextlib import suppress
 from io import FileIO
@@ -22,7 +26,7 @@ _SPARE_BYTES: Final = 1 << 12  # for what a file begins with: its section and it
 
 
 class PacketStore:
-    """Packet files in a run's folder, `packets-000000.pcapng` and so on, together never over a cap.
+    """Packet files in a run's folder, `packets-000000.pcapng` and so on, never over a cap with those of earlier runs.
 
     Attributes:
         stored: packets that were written.
@@ -35,8 +39,8 @@ class PacketStore:
         """Continue behind the packet files that the folder already holds.
 
         Args:
-            folder: where the files go; it exists.
-            max_bytes: the most that all of them together may take, at least `MIN_STORE_BYTES`.
+            folder: where the files go: a run in a folder of runs, named in the order of time; it exists.
+            max_bytes: the most that the files of all runs together may take, at least `MIN_STORE_BYTES`.
 
         Raises:
             ValueError: the cap is too small.
@@ -47,12 +51,20 @@ class PacketStore:
         self.troubles: list[str] = []
         self._folder, self._max_bytes = folder, max_bytes
         self._share = max(max_bytes // _FILES, _MIN_FILE_BYTES)
-        self._closed = deque((path, path.stat().st_size) for path in sorted(folder.glob("packets-*.pcapng")))
-        self._number = int(self._closed[-1][0].stem.rpartition("-")[2]) + 1 if self._closed else 0
+        kept = sorted(folder.parent.glob("*/packets-*.pcapng"))
+        self._closed = deque((path, path.stat().st_size) for path in kept)
+        mine = [int(path.stem.rpartition("-")[2]) for path in kept if path.parent == folder]
+        self._number = max(mine, default=-1) + 1
         self._stopped = False
         self._file: FileIO | None = None
         self._writer: PcapngWriter | None = None
         self._sound_bytes = 0  # of the present file: up to the end of its last whole packet
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What became of the packets, by the names of the attributes."""
+        names = ("stored", "left_out", "deleted_files", "deleted_bytes")
+        return {name: getattr(self, name) for name in names}
 
     def append(self, batch: Batch, which: Int64 | None = None) -> None:
         """Store packets of a batch.
@@ -109,7 +121,7 @@ class PacketStore:
     def _begin(self) -> PcapngWriter:
         """Open the next file."""
         self._sound_bytes = 0
-        self._file = FileIO(self._folder / f"packets-{self._number:06d}.pcapng", "xb")
+        self._file = FileIO(self._folder / f"packets-{self._number:06d}.pcapng", "xb", opener=_for_owner_and_group)
         self._number += 1
         self._writer = PcapngWriter(self._file, links=())
         return self._writer
@@ -120,6 +132,14 @@ class PacketStore:
         while self._closed and total + size > self._max_bytes:
             path, file_bytes = self._closed.popleft()
             path.unlink(missing_ok=True)
+            if path.parent != self._folder:
+                with suppress(OSError):  # it is not empty: a journal is there, or more packets
+                    path.parent.rmdir()
             total -= file_bytes
             self.deleted_files += 1
             self.deleted_bytes += file_bytes
+
+
+def _for_owner_and_group(path: str, flags: int) -> int:
+    """Open a file as a journal's segments are: other people's traffic is nobody else's business."""
+    return os.open(path, flags, 0o640)

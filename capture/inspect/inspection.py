@@ -7,6 +7,7 @@ is bounded by the number of connections, and by what streams with gaps hold toge
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +34,7 @@ class Decrypted:
             later one where packets came in another order.
         sender, receiver: `address:port`.
         tunnel: the innermost tunnel's identifier, 0 without a tunnel.
+        connection: which connection it is, counted from 0; the same ends may make another one.
         plain: side, offset and content; side 0 is the numerically lower endpoint, `a` of `journal.wire`.
     """
 
@@ -40,17 +42,19 @@ class Decrypted:
     sender: str
     receiver: str
     tunnel: int
+    connection: int
     plain: Plain
 
 
 class _Connection:
     """A connection's bytes and what they hold."""
 
-    def __init__(self, keys: KeyLog, budget: HeldBytes, ends: tuple[str, str], tunnel: int) -> None:
+    def __init__(self, keys: KeyLog, budget: HeldBytes, ends: tuple[str, str], tunnel: int, number: int) -> None:
         self._session = TlsSession(keys)
         self._streams = StreamBytes(budget), StreamBytes(budget)
         self._ends = ends
         self._tunnel = tunnel
+        self._number = number
 
     def begin(self, side: int, syn: int) -> None:
         self._streams[side].begin(syn)
@@ -73,7 +77,8 @@ class _Connection:
 
     def _decrypt(self, time_ns: int, side: int, off: int, piece: bytes) -> Iterator[Decrypted]:
         for plain in self._session.feed(side, off, piece):
-            yield Decrypted(time_ns, self._ends[plain.side], self._ends[1 - plain.side], self._tunnel, plain)
+            sender, receiver = self._ends[plain.side], self._ends[1 - plain.side]
+            yield Decrypted(time_ns, sender, receiver, self._tunnel, self._number, plain)
 
 
 class Inspection:
@@ -82,21 +87,21 @@ class Inspection:
     Args:
         source: the packets.
         keys: the secrets.
+        decoder: finds the TCP segments; one that looks into the usual tunnels unless given.
 
     Attributes:
         stopped: how many directions of connections were not decrypted to their end, by reason.
-        undecoded: packets that gave no TCP segment, by reason.
     """
 
-    def __init__(self, source: Source, keys: KeyLog) -> None:
+    def __init__(self, source: Source, keys: KeyLog, decoder: Decoder | None = None) -> None:
         self.stopped: Counter[Stop] = Counter()
         self._source = source
         self._keys = keys
-        self._decoder = Decoder()
-        self.undecoded = self._decoder.counts
+        self._decoder = Decoder() if decoder is None else decoder
         self._flows = Flows(MAX_CONNECTIONS)
         self._budget = HeldBytes()
         self._connections: dict[int, _Connection] = {}  # by slot
+        self._numbers = count()
 
     def records(self) -> Iterator[Decrypted]:
         """Yield application data and alerts of all connections, in the order in which they could be decrypted.
@@ -134,7 +139,7 @@ class Inspection:
 
     def _connection(self, segments: Segments, slot: int, index: int) -> _Connection:
         low, high = (self._name(int(ends[slot])) for ends in (self._flows.low, self._flows.high))
-        return _Connection(self._keys, self._budget, (low, high), int(segments.tunnel[index]))
+        return _Connection(self._keys, self._budget, (low, high), int(segments.tunnel[index]), next(self._numbers))
 
     def _name(self, endpoint: int) -> str:
         return f"{self._decoder.address(endpoint >> 16)}:{endpoint & 0xFFFF}"

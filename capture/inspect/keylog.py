@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
-RANDOM_BYTES = 32
-
 
 class KeyLog:
     """The secrets of some connections.

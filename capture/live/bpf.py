@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Final
 
 INSTRUCTION: Final = struct.Struct("=HBBI")  # struct sock_filter: code, jt, jf, k
+VXLAN_PORTS: Final = (4789, 8472)  # IANA's, and the one that Linux took before there was one
 ALL_BYTES: Final = 0x40000  # returned by a filter that accepts: more than any frame has
 NETWORK: Final = 0xFFF00000  # SKF_NET_OFF, −0x100000: loads from here on count from the network header
 PROTOCOL: Final = 0xFFFFF000  # SKF_AD_OFF + SKF_AD_PROTOCOL: the packet's ethertype, behind a tag that was stripped
@@ -90,7 +91,7 @@ class Assembler:
 
 def watch_filter(
     ports: tuple[int, ...] | None = None,
-    vxlan_ports: tuple[int, ...] = (4789,),
+    vxlan_ports: tuple[int, ...] = VXLAN_PORTS,
     geneve_ports: tuple[int, ...] = (6081,),
 ) -> bytes:
     """Return a filter that lets through whole what may hold TCP of the watched ports.
@@ -129,11 +130,14 @@ def watch_filter(
     return asm.program()
 
 
-def fanout_program(vxlan_ports: tuple[int, ...] = (4789, 8472)) -> bytes:
+def fanout_program(vxlan_ports: tuple[int, ...] = VXLAN_PORTS) -> bytes:
     """Return a program for PACKET_FANOUT_CBPF: a number that both directions of a connection share.
 
     It mixes addresses and ports of TCP, or of the TCP inside VXLAN; of IP fragments, of other tunnels and of inner
     packets that are not TCP the addresses alone.
+
+    Args:
+        vxlan_ports: UDP ports that VXLAN is sent to.
     """
     asm = Assembler()
     _forget(asm)
@@ -161,17 +165,6 @@ def fanout_program(vxlan_ports: tuple[int, ...] = (4789, 8472)) -> bytes:
     asm.emit("rsh #", 16)  # the kernel takes the rest of a division by the number of sockets: of low bits alone
     asm.emit("ret a")
     return asm.program()
-
-
-def snapped(program: bytes | None, snap_bytes: int) -> bytes:
-    """Return a filter that accepts what `program` accepts (None: everything), but only so many bytes of each packet."""
-    if program is None:
-        return INSTRUCTION.pack(_CODES["ret #"], 0, 0, snap_bytes)
-    cut = (
-        (code, jt, jf, min(k, snap_bytes) if code == _CODES["ret #"] else k)
-        for code, jt, jf, k in INSTRUCTION.iter_unpack(program)
-    )
-    return b"".join(INSTRUCTION.pack(*line) for line in cut)
 
 
 def _find_transport(asm: Assembler, *, tunnel: str, fragment: str, other: str, remember: bool) -> None:

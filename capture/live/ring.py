@@ -69,12 +69,13 @@ class Ring:
         filter: a BPF program (`capture.live.bpf`); None for every packet.
         fanout: a number from 0 to 65535, shared by the sockets among which this interface's packets are to be dealt
             out by connection; None for a socket that gets all.
+        vxlan_ports: UDP ports of the tunnels in which `fanout` tells connections apart.
         hardware: have the NIC stamp packets by its own clock, where it can.
         block_bytes: size of a block, a power of two, at least 256 KiB. A batch is at least one block: the default makes
             them so large that the cost of numpy's calls hardly counts (`benchmarks/ring.py`).
         blocks: how many there are.
-        snap_bytes: how much of each packet to take; None for all.
-        promiscuous: take also packets for other machines. A mirror's packets are for this one.
+        promiscuous: take also packets for other machines, as a switch's mirror port sends them; those of a cloud's
+            mirror are for this one.
 
     Attributes:
         troubles: what a person must know so far, in words: drops, the interface going down and up.
@@ -89,10 +90,10 @@ class Ring:
         *,
         filter: bytes | None = None,  # noqa: A002 - the field's word
         fanout: int | None = None,
+        vxlan_ports: tuple[int, ...] = bpf.VXLAN_PORTS,
         hardware: bool = False,
         block_bytes: int = 4 << 20,
         blocks: int = 16,
-        snap_bytes: int | None = None,
         promiscuous: bool = False,
     ) -> None:
         if block_bytes < MIN_BLOCK_BYTES or block_bytes & (block_bytes - 1):
@@ -101,8 +102,9 @@ class Ring:
             )
         self.interface = interface
         self.troubles: list[str] = []
-        self._program = filter if snap_bytes is None else bpf.snapped(filter, snap_bytes)
+        self._program = filter
         self._fanout = fanout
+        self._vxlan_ports = vxlan_ports
         self._index = interfaces.index_of(interface)
         self._socket = _open()
         try:
@@ -226,7 +228,7 @@ class Ring:
             sock.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, membership)
         if self._fanout is not None:
             sock.setsockopt(_SOL_PACKET, _FANOUT, self._fanout | _FANOUT_CBPF << 16)
-            self._load(_SOL_PACKET, _FANOUT_DATA, bpf.fanout_program())
+            self._load(_SOL_PACKET, _FANOUT_DATA, bpf.fanout_program(self._vxlan_ports))
             self._attach(self._program)
 
     def _attach(self, program: bytes | None) -> None:

@@ -13,7 +13,7 @@ LATE like others; those sent again passed before the capture began, and count as
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from capture.streams.doubles import Doubles
+from capture.streams.doubles import Doubles, duplicate
 from capture.streams.flows import REORDER_NS
 from capture.streams.holes import Holes, Loss, Piece, Sight, is_counted, is_original, sent_after
 from capture.streams.recent import Recent
@@ -25,6 +25,7 @@ _LATE: Final = int(PacketFlag.FIRST | PacketFlag.LATE)
 _SEEN: Final = int(PacketFlag.SEEN)
 _COPY: Final = int(PacketFlag.SEEN | PacketFlag.COPY)
 _UNACKED: Final = int(PacketFlag.SEEN | PacketFlag.UNACKED)
+_ACKED: Final = int(PacketFlag.ACKED)
 _CONTROL: Final = int(TcpFlag.SYN | TcpFlag.FIN | TcpFlag.RST)
 _RST: Final = int(TcpFlag.RST)
 _ZERO_WINDOW: Final = int(TcpFlag.ZERO_WINDOW)
@@ -43,6 +44,7 @@ class Packet(NamedTuple):
         acked: what of its stream the other side had acknowledged before, a position.
         acks: whether it acknowledges anything.
         ack, ack_mark: what it acknowledges, and the most that its sender had acknowledged before; positions.
+        repeats: whether it tells of bytes that its sender got twice.
         sight: when it was made.
     """
 
@@ -57,6 +59,7 @@ class Packet(NamedTuple):
     acks: bool
     ack: int
     ack_mark: int
+    repeats: bool
     sight: Sight
 
 
@@ -65,7 +68,7 @@ class Stream:
 
     Attributes:
         holes: what is missing.
-        doubles: what was sent twice.
+        doubles: what came twice.
         low: the lowest position that is known.
         first: the packet that began it, as far as the capture knows; TSval and identification are of the one below
             all others, which was sent first.
@@ -100,17 +103,17 @@ class Conversation:
     @property
     def waiting(self) -> bool:
         """Whether the next packet must be met, whatever it is."""
-        return any(it.holes.waiting or it.doubles or it.closed or it.probe is not None for it in self.streams)
+        return any(it.holes.waiting or it.doubles.waiting or it.closed or it.probe is not None for it in self.streams)
 
     @property
     def held(self) -> bool:
-        """Whether a verdict on a hole is held back."""
-        return any(it.holes.held for it in self.streams)
+        """Whether something is kept that time alone will end."""
+        return any(it.holes.held or it.doubles for it in self.streams)
 
     @property
     def over(self) -> bool:
         """Whether nothing needs to be kept."""
-        return not self.waiting and not any(it.holes for it in self.streams)
+        return not self.waiting and not any(it.holes or it.doubles for it in self.streams)
 
     def meet(self, packet: Packet, sacked: Callable[[], list[tuple[int, int]]]) -> list[Piece]:
         """Take the next packet, and return its parts; none when it takes no positions.
@@ -120,7 +123,7 @@ class Conversation:
             sacked: returns the blocks of its SACK option.
         """
         mine, other = self.streams[packet.side], self.streams[1 - packet.side]
-        if packet.acks and (other.holes.waiting or other.doubles):
+        if packet.acks and (other.holes.waiting or other.doubles.waiting or packet.repeats):
             self._acknowledge(other, packet, sacked())
         if not packet.tcp & _RST:
             mine.closed = bool(packet.tcp & _ZERO_WINDOW)
@@ -134,11 +137,24 @@ class Conversation:
             return []
         probing = other.closed and packet.size == 1 and not packet.tcp & _CONTROL
         pieces = self._pieces(mine, packet, probing=probing)
-        for piece in pieces:
-            if piece.flags == _UNACKED:
-                mine.doubles.add(piece.start, piece.end, packet.sight)
+        if packet.start < packet.mark:
+            self._note(mine, packet, pieces)
         mine.holes.witness(packet.start, packet.sight)
         return pieces
+
+    def _note(self, stream: Stream, packet: Packet, pieces: list[Piece]) -> None:
+        """Remember of which bytes a packet is a further copy, and of which the capture had missed one."""
+        again = [piece for piece in pieces if piece.flags in (0, _SEEN, _UNACKED)]
+        swapped = bool(again) and self._recent.is_overtaken(packet.sight)
+        for piece in again:
+            if swapped:
+                stream.doubles.miss(piece.start, piece.end, packet.sight)
+                continue
+            unacked = piece.flags == _UNACKED
+            stream.doubles.add(piece.start, piece.end, packet.sight, acked=not unacked, provable=unacked)
+        for piece in pieces:
+            if piece.flags & _ACKED:
+                stream.doubles.miss(piece.start, piece.end, packet.sight, told=True)
 
     def _pieces(self, stream: Stream, packet: Packet, *, probing: bool) -> list[Piece]:
         """Return the parts of a packet that takes positions."""
@@ -163,9 +179,14 @@ class Conversation:
                 stream.holes.acknowledge(start, start + size, packet.sight)
                 spans.append((start, start + size))
         stream.doubles.acknowledge(packet.ack, spans, packet.sight)
+        again = duplicate(packet.ack, spans)
+        # Where the stream has not been met yet, its positions are not known.
+        if again is not None and again[1] > stream.low > 0 and stream.first.ordinal < packet.sight.ordinal:
+            copied = self._recent.is_copy(packet.sight.ordinal)
+            stream.doubles.answer((max(again[0], stream.low), again[1]), packet.sight, copied=copied)
         bare = not packet.size and not packet.tcp & _CONTROL
-        duplicate = bare and packet.ack == packet.ack_mark and not self._recent.is_copy(packet.sight.ordinal)
-        if blocks or duplicate:
+        unmoved = bare and packet.ack == packet.ack_mark and not self._recent.is_copy(packet.sight.ordinal)
+        if blocks or unmoved:
             stream.holes.doubt()
 
     def _below(self, stream: Stream, packet: Packet, *, probing: bool) -> list[Piece]:

@@ -80,13 +80,16 @@ class Conversations:
         return met
 
     def expire(self, clock_ns: int) -> None:
-        """Tell the losses that were held back long enough."""
+        """Tell the losses that were held back long enough, and forget what no receiver will speak of any more."""
         for slot in list(self._held):
             kept = self._kept[slot]
             for stream in kept.streams:
                 stream.holes.expire(clock_ns)
+                stream.doubles.expire(clock_ns)
             if not kept.held:
                 self._held.discard(slot)
+            if kept.over:
+                self._kept.pop(slot)
 
     def give_up(self, slots: Iterable[int], decided: tuple[int, int]) -> None:
         """Tell what is known of the holes of some connections, and forget them."""
@@ -148,6 +151,8 @@ class _Packets:
         ack, ack_mark = placed.acks.start[at], placed.acks.before[at]
         ran = np.where(acks, np.maximum(ack, ack_mark), ack_mark)
         counts = np.ones(len(some), np.bool_) if placed.counts is None else placed.counts[some]
+        repeats = np.zeros(len(segments), np.bool_)
+        repeats[arrivals.repeats] = True
         columns = (
             side,
             placed.start[some],
@@ -160,6 +165,7 @@ class _Packets:
             acks,
             ack,
             ack_mark,
+            repeats[some],
         )
         sights = segments.time_ns[some], arrivals.clock_ns[some], some + arrivals.ordinal, arrivals.tsval[some]
         # Most are never asked for, so they stay arrays: `item` is the fastest way to one element.

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from capture.packets import Int64, Segments
 from capture.streams.flows import REORDER_NS
+from capture.streams.holes import Sight, is_counted, sent_after
 from capture.streams.sequence import Groups
 
 BATCH: Final = 1 << 16  # packets; no more may be added at once
@@ -105,6 +106,20 @@ class Recent:
                 break
         limit_ns = REORDER_NS if telling else _UNTOLD_NS
         return found_ns is not None and int(self._time[ordinal & _MASK]) - found_ns <= limit_ns
+
+    def is_overtaken(self, packet: Sight) -> bool:
+        """Return whether a packet that was sent after this one brought some of its bytes before it."""
+        at = packet.ordinal & _MASK
+        start, end = int(self._position[at]), int(self._position[at]) + int(self._size[at])
+        for earlier in self._back(packet.ordinal):
+            at = earlier & _MASK
+            begin = int(self._position[at])
+            if begin < end and start < begin + int(self._size[at]):
+                tsval, ip_id = int(self._tsval[at]), int(self._ip_id[at])
+                counting = is_counted(ip_id, self.previous_id(earlier))
+                if sent_after(packet._replace(tsval=tsval, ip_id=ip_id), packet, counting=counting):
+                    return True
+        return False
 
     def previous_id(self, ordinal: int) -> int | None:
         """Return the IPv4 identification of the packet before on the stream, None when there is none."""

@@ -10,7 +10,9 @@ position later. A keep-alive or zero-window probe that repeats a byte has neithe
 whose number is out of any window, has its position and nothing else.
 
 A packet in order is taken for an original. So where the capture saw nothing of the first transmission, nothing behind
-it and no acknowledgement of it, a retransmission passes as the original: the bytes give no sign.
+it and no acknowledgement of it, a retransmission passes as the original: the bytes give no sign. When the original had
+arrived, the receiver's answer to the retransmission says so, and the bytes are MISSED; but where the network lost the
+original as well, or the capture missed that answer, a retransmission stays FIRST.
 
 What was acknowledged but never seen, with nothing behind it, is a loss too: it is told when the connection ends.
 """
@@ -26,7 +28,7 @@ from capture.packets import Int64, Segments
 from capture.streams.conversations import Conversations
 from capture.streams.flows import CAPACITY, REORDER_NS, Flows
 from capture.streams.holes import Loss, Piece
-from capture.streams.options import timestamps
+from capture.streams.options import repeats, timestamps
 from capture.streams.recent import BATCH, Recent
 from capture.streams.tracks import Arrivals, Tracks
 from journal.layout import ABSENT
@@ -172,7 +174,8 @@ class Streams:
             shut = shut[(tcp[shut] & np.uint16(TcpFlag.RST | TcpFlag.SYN)) == 0]
             tcp = tcp.copy()
             tcp[shut] |= np.uint16(TcpFlag.ZERO_WINDOW)
-        arrivals = Arrivals(stream, tcp, clock_ns, self._recent.count, timestamps(segments))
+        tsval = timestamps(segments)
+        arrivals = Arrivals(stream, tcp, clock_ns, self._recent.count, tsval, repeats(segments, tsval))
         placed = self._tracks.place(segments, arrivals)
         self._recent.add(segments, placed.start, arrivals.tsval, placed.groups)
         rows = np.zeros(len(segments), PACKET)

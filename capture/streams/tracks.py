@@ -32,6 +32,7 @@ class Arrivals(NamedTuple):
         clock_ns: the latest time of any packet so far.
         ordinal: of the first segment; the others follow.
         tsval: timestamps (`capture.streams.options.timestamps`).
+        repeats: those that tell of bytes that came twice (`capture.streams.options.repeats`), ascending.
     """
 
     stream: Int64
@@ -39,6 +40,7 @@ class Arrivals(NamedTuple):
     clock_ns: Int64
     ordinal: int
     tsval: Int64
+    repeats: Int64
 
 
 class Placed(NamedTuple):
@@ -49,7 +51,7 @@ class Placed(NamedTuple):
         start, length: the positions that each takes, SYN and FIN included.
         counts: whether it may move its stream; None where all do.
         notable: the segments that are out of the ordinary, ascending: those that do not continue their stream, close
-            their window, or have data in a SYN.
+            their window, have data in a SYN, or tell of bytes that came twice.
         trail: positions by stream.
         acks: acknowledged positions of the other side's stream, by stream.
         acking: which segments acknowledge; None where all do.
@@ -130,6 +132,7 @@ class Tracks:
         others = (tcp & _ZERO_WINDOW) != 0
         if syns is not None:
             others |= syns & (segments.size > 0)
+        others[arrivals.repeats] = True
         return Placed(groups, start, length, counts, np.union1d(notable, np.flatnonzero(others)), trail, acks, acking)
 
     def _begin(self, segments: Segments, arrivals: Arrivals, groups: Groups, numbers: U32) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from scapy.all import ARP, IP, TCP, Ether
 
-from capture.agent import Agent, Progress, follow, read_through
+from capture.agent import Agent, Progress, commonest, follow, read_through
 from capture.clocks import Clocks
 from capture.decode import Decoder
 from capture.errors import SourceLost
@@ -22,7 +23,8 @@ from capture.streams import Streams
 from capture.wire_journal import WireJournal
 from journal.errors import JournalFull
 from journal.layout import RecordType
-from journal.reader import read_records, read_rows
+from journal.reader import RecordReader, read_records, read_rows
+from journal.retention import Retention
 
 # What conftest makes, and test folders are not packages to import it from:
 CaptureFiles = Any
@@ -183,6 +185,15 @@ def test_packets_are_stored_and_what_the_store_tells_is_told_once(
     assert [] == agent.news()
     agent.finish("asked to stop")
     assert None is store._file
+    assert {"stored": 2, "left_out": 0, "deleted_files": 0, "deleted_bytes": 0} == counts_of(journal)["store"]
+
+
+def test_a_record_of_counts_is_bounded() -> None:
+    """However many reasons there are: the rarest are told together, and none is lost."""
+    told = commonest(Counter({f"EtherType {number}": number + 1 for number in range(1000)}))
+    assert 65 == len(told)
+    assert (1000, 936 * 937 // 2) == (told["EtherType 999"], told["all other reasons"])
+    assert {"ARP": 3} == commonest(Counter({"ARP": 3}))
 
 
 def test_files_are_read_to_their_end(
@@ -226,6 +237,33 @@ def test_reading_that_fails_says_why(
     assert (RecordType.END, {"reason": reason}) == last_record(journal)
 
 
+def test_what_was_counted_is_known_while_files_are_read(
+    make: Callable[..., Agent], journal: WireJournal, batch: Callable[..., Batch]
+) -> None:
+    """Whoever is killed has said what came so far."""
+    seen = []
+
+    def batches() -> Iterator[Batch]:
+        yield batch(0)
+        seen.append(counts_of(journal)["packets"])
+
+    read_through(make(), SimpleNamespace(troubles=[], batches=batches), lambda: False, Told())
+    assert [1] == seen
+
+
+def test_nobody_to_tell_does_not_keep_the_end_away(
+    make: Callable[..., Agent], journal: WireJournal, batch: Callable[..., Batch], ring: Callable[..., FakeRing]
+) -> None:
+    """A terminal that went away ends the capture, as an error that the journal names."""
+
+    def gone(_progress: Progress, _news: list[str]) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    with pytest.raises(BrokenPipeError):
+        follow(make(), journal, ring(batch(0)), Clocks(journal, None, None), lambda: False, gone)
+    assert (RecordType.END, {"reason": "[Errno 32] Broken pipe"}) == last_record(journal)
+
+
 def test_a_live_capture_takes_what_the_kernel_still_holds(
     make: Callable[..., Agent], journal: WireJournal, batch: Callable[..., Batch], ring: Callable[..., FakeRing]
 ) -> None:
@@ -238,6 +276,46 @@ def test_a_live_capture_takes_what_the_kernel_still_holds(
     assert {"packets": 10, "drops": 3, "freezes": 0} == counts_of(journal)["source"]
     assert ["3 of 10 packets dropped"] == told.news
     assert (RecordType.END, {"reason": "asked to stop"}) == last_record(journal)
+
+
+def test_what_retention_may_have_deleted_is_recorded_again(
+    make: Callable[..., Agent],
+    journal: WireJournal,
+    batch: Callable[..., Batch],
+    ring: Callable[..., FakeRing],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The configuration, and the connections that had packets since."""
+    monkeypatch.setattr("capture.agent._REMIND_EVERY", 1)
+    monkeypatch.setattr("capture.agent._BEAT_NS", 0)
+    journal.configuration(NOW_NS, {"source": "eth1"}, own_clock=True)
+    asked = iter([False, False, False, True])
+    follow(make(), journal, ring(batch(0)), Clocks(journal, None, None), lambda: next(asked), Told())
+    told = [each for each in read_records(journal.folder) if each.type in (RecordType.CONFIG, RecordType.CONNECTION)]
+    assert 1 + 3 == len([each for each in told if each.type is RecordType.CONFIG])
+    assert 1 == len({each.payload for each in told if each.type is RecordType.CONFIG})
+    assert [(1, told[1].payload)] * 2 == [
+        (each.conn, each.payload) for each in told if each.type is RecordType.CONNECTION
+    ]
+
+
+def test_a_capture_of_weeks_knows_whose_its_packets_are(tmp_path: Path, batch: Callable[..., Batch]) -> None:
+    """Also when retention has deleted the records of its beginning."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("capture.wire_journal._SEGMENT_BYTES", 1 << 16)
+        journal = WireJournal(tmp_path, NOW_NS, Retention(max_bytes=0))
+    journal.configuration(NOW_NS, {"source": "eth1"}, own_clock=True)
+    decoder = Decoder()
+    agent = Agent(journal, decoder, Streams(decoder.address), None)
+    agent.take(batch(0))
+    while len(list(journal.folder.glob("records-*"))) < 4:
+        agent.tell(NOW_NS)
+    agent.remind(NOW_NS)
+    journal.retain()
+    journal.close()
+    assert 0 < RecordReader(journal.folder).first_sequence
+    left = [each.type for each in read_records(journal.folder) if each.type is not RecordType.COUNTS]
+    assert [RecordType.CONFIG, RecordType.CONNECTION] == left
 
 
 def test_packets_without_end_do_not_keep_it_from_stopping(

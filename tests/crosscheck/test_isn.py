@@ -18,7 +18,9 @@ def stream(ends: np.ndarray, times: np.ndarray, flags: int = PacketFlag.FIRST, i
     packets = Ranges(begin, BASE + ends)
     rows = np.arange(len(ends))
     cause = np.array([], np.uint32)
-    return Stream(isn, packets, rows, times, np.full(len(ends), flags, np.uint16), NONE, NONE, cause, BASE + ends[-1])
+    return Stream(
+        isn, packets, rows, times, np.full(len(ends), flags, np.uint16), NONE, NONE, NONE, cause, BASE + ends[-1]
+    )
 
 
 def found(of: Stream, off: np.ndarray, times: np.ndarray) -> Origin | None:
@@ -60,7 +62,7 @@ def test_a_stream_begins_behind_all_stamps_that_are_older() -> None:
     again = np.r_[0:3, 40:200]
     partial = Stream(
         None, Ranges(rest.first.begin[again], rest.first.end[again]), again, rest.time[again], rest.flags[again],
-        NONE, NONE, rest.cause, rest.extent,
+        NONE, NONE, NONE, rest.cause, rest.extent,
     )  # fmt: skip
     origin = found(partial, ends - 1, times)
     assert origin is not None

@@ -15,7 +15,9 @@ NONE = Ranges(np.array([], np.int64), np.array([], np.int64))
 START = 5000
 
 
-def stream(flags: int = PacketFlag.FIRST, again: Ranges = NONE, cause: LossCause = LossCause.MIRROR) -> Stream:
+def stream(
+    flags: int = PacketFlag.FIRST, again: Ranges = NONE, missed: Ranges = NONE, cause: LossCause = LossCause.MIRROR
+) -> Stream:
     """Return a stream of three packets of 10 bytes, a hole behind the first; the second has these flags."""
     begin = np.array([START, START + 20, START + 30])
     return Stream(
@@ -25,6 +27,7 @@ def stream(flags: int = PacketFlag.FIRST, again: Ranges = NONE, cause: LossCause
         time=np.array([1, 3, 2]),
         flags=np.array([1, flags, 1], np.uint16),
         again=again,
+        missed=missed,
         hole=Ranges(begin[:1] + 10, begin[:1] + 20),
         cause=np.array([cause], np.uint32),
         extent=START + 50,
@@ -80,6 +83,16 @@ def test_of_two_copies_only_the_sender_knows_his() -> None:
     of = stream(again=Ranges(np.array([START + 22]), np.array([START + 26])))
     assert ([9, -1, 9], [0, Unmatched.RESENT, 0]) == matched(of, [21, 25, 26], inbound=True)
     assert ([9, 9, 9], [0, 0, 0]) == matched(of, [21, 25, 26], inbound=False)
+
+
+@pytest.mark.parametrize("flags", [PacketFlag.FIRST, PacketFlag.FIRST | PacketFlag.RESENT])
+def test_where_the_receiver_had_a_copy_more_no_packet_is_the_first(flags: PacketFlag) -> None:
+    """Whichever side sent it; nor is anything else said of bytes that were never seen."""
+    missed = Ranges(np.array([START + 22, START + 45]), np.array([START + 30, START + 50]))
+    of = stream(flags, again=missed, missed=missed)
+    for inbound in (True, False):
+        reasons = matched(of, [22, 29, 30, 44, 45], inbound=inbound)[1]
+        assert [Unmatched.MIRROR_LOST] * 2 + [0, Unmatched.UNKNOWN_LOSS, Unmatched.MIRROR_LOST] == reasons
 
 
 def test_what_may_have_passed_before_the_capture_is_not_matched() -> None:

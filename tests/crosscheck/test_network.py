@@ -64,12 +64,13 @@ def test_resets_and_closed_windows_are_counted() -> None:
 
 
 def test_losses_are_counted_by_cause_in_holes_and_bytes() -> None:
-    """Of the chosen streams; a hole that was reordering is no loss."""
-    losses = np.zeros(5, LOSS)
-    losses["stream"] = [2, 2, 2, 2, 9]
-    losses["size"] = [1, 10, 100, 1000, 5]
-    losses["cause"] = [LossCause.UNKNOWN, LossCause.MIRROR, LossCause.NETWORK, LossCause.REORDERED, LossCause.MIRROR]
+    """Of the chosen streams; reordering and what arrived twice are no loss, a copy that the mirror lost is its own."""
+    causes = [LossCause.UNKNOWN, LossCause.MIRROR, LossCause.NETWORK, LossCause.REORDERED, LossCause.MISSED]
+    losses = np.zeros(7, LOSS)
+    losses["stream"] = [2, 2, 2, 2, 2, 2, 9]
+    losses["size"] = [1, 10, 100, 1000, 20, 7, 5]
+    losses["cause"] = [*causes, LossCause.DUPLICATED, LossCause.MIRROR]
     found = network_figures(packet_rows(), losses, [2], [900]).inbound
-    assert (1, 10) == (found.mirror_lost, found.mirror_lost_bytes)
+    assert (2, 30) == (found.mirror_lost, found.mirror_lost_bytes)
     assert (1, 100) == (found.network_lost, found.network_lost_bytes)
     assert (1, 1) == (found.unknown_lost, found.unknown_lost_bytes)

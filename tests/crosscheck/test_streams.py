@@ -93,3 +93,15 @@ def test_bytes_of_which_both_copies_arrived_are_not_doubtful() -> None:
     stream = stream_of(*rows, losses=[(100, 50, LossCause.DUPLICATED)])
     assert ([150], [200], []) == (stream.again.begin.tolist(), stream.again.end.tolist(), stream.hole.begin.tolist())
     assert [True, False] == stream.clear().tolist()
+
+
+def test_bytes_of_which_a_copy_was_missed_are_no_hole() -> None:
+    """What was captured of them shows nothing."""
+    losses = [(160, 20, LossCause.MISSED), (170, 30, LossCause.MISSED), (150, 5, LossCause.MIRROR)]
+    stream = stream_of((100, 50, 0, FIRST), (150, 50, 0, FIRST), losses=losses)
+    assert ([160], [200], [150]) == (
+        stream.missed.begin.tolist(),
+        stream.missed.end.tolist(),
+        stream.hole.begin.tolist(),
+    )
+    assert [True, False] == stream.clear().tolist()

@@ -6,7 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from journal.layout import ABSENT
-from review.hops import MESSAGE_HOPS, MONITOR_CLOCK, ORDER_HOPS, distribution, durations, hop_distributions, hop_name
+from review.hops import (
+    MESSAGE_HOPS,
+    MONITOR_CLOCK,
+    ORDER_HOPS,
+    distribution,
+    duration,
+    durations,
+    hop_distributions,
+    hop_name,
+    tick_to_trade,
+)
 from review.stamps import Stamps
 
 THETA_NS = 1_000_000
@@ -26,6 +36,25 @@ def test_an_absent_stamp_never_enters() -> None:
     """Neither at the beginning of a hop nor at its end."""
     message = stamps(kernel_rx=[100, ABSENT, 300, ABSENT], read=[110, 210, ABSENT, ABSENT])
     assert [10] == durations(message, "kernel_rx", "read").tolist()
+
+
+def test_one_message_is_as_all_of_them() -> None:
+    """Its duration is the same, and none where a stamp is absent."""
+    message = stamps(kernel_rx=[100, ABSENT], read=[110, 210])
+    assert [10, None] == [duration(message, row, "kernel_rx", "read") for row in (0, 1)]
+
+
+def test_tick_to_trade_is_told_where_it_was_measured() -> None:
+    """On the wire by the monitor's clock alone; not at all where a stamp is absent."""
+    order = stamps(
+        wire_in=[THETA_NS + 90],
+        kernel_rx=[ABSENT],
+        read=[110],
+        written=[150],
+        kernel_tx=[160],
+        wire_out=[155 + THETA_NS],
+    )
+    assert {"process": 40, "wire": 65} == tick_to_trade(order, 0)
 
 
 def test_a_hop_below_zero_is_kept() -> None:

@@ -15,7 +15,7 @@ from review.summary import summarise
 # What conftest makes, and test folders are not packages to import it from:
 RunWriter = Any
 
-CAPTURE = CaptureReport("/c", "eth1", None, 100, {"drops": 0}, {})
+CAPTURE = CaptureReport("/c", "eth1", None, 100, {"drops": 0}, {}, complete=True)
 
 
 @pytest.fixture
@@ -118,6 +118,10 @@ def test_a_sound_capture_has_no_warning(captured: Review) -> None:
             {"refuted": [Refuted(5, 0, "written", 1_000_000)]},
         ),
         ("the capture /c has no end: it was killed, or it still runs", {"captures": [CAPTURE]}),
+        (
+            "retention has deleted the beginning of /c, and whose the connections were that it met",
+            {"captures": [replace(CAPTURE, complete=False, ended="asked to stop")]},
+        ),
         ("the capture /c ended early: eth1 went away", {"captures": [replace(CAPTURE, ended="eth1 went away")]}),
         ("the capture /c holds no packet of eth1", {"captures": [replace(CAPTURE, ended="asked to stop", packets=0)]}),
         (

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from journal.layout import ABSENT, MessageKind, StampFlag, TxEvent
 from journal.reader import Rows
+from review.packet_comments import packet_comments
 from review.perfetto import RECEIVED_HOPS, SENT_HOPS, perfetto_trace
 from review.stamps import RowLogs, WireColumns
 
@@ -80,10 +81,10 @@ def spans(events: list[Event]) -> list[tuple[str, int, int]]:
 def test_a_message_and_its_hops(logs: RowLogs) -> None:
     """A shared kernel stamp is left out; times count from the first stamp that is shown."""
     expected = [
-        ("market 6", 0, 2_851),
+        ("trace 6 market", 0, 2_851),
         ("kernel_rx → read", 0, 850),
         ("read → decoded", 850, 2_851),
-        ("market 5", 850, 1_850),
+        ("trace 5 market", 850, 1_850),
         ("read → decoded", 850, 1_850),
     ]
     trace = read(logs)
@@ -96,12 +97,12 @@ def test_a_message_and_its_hops(logs: RowLogs) -> None:
 def test_an_order_with_the_wire(logs: RowLogs, wire: WireColumns) -> None:
     """Stamps follow one another as their times do; two of the same nanosecond have no slice between them."""
     expected = [
-        ("order 1", 8_700, 9_800),
+        ("trace 7 order 1", 8_700, 9_800),
         ("wire_in → kernel_rx", 8_700, 8_900),
         ("kernel_rx → read", 8_900, 9_400),
         ("read → decoded", 9_400, 9_800),
-        ("session 0", 400, 400),
-        ("order 1", 3_900, 9_500),
+        ("session", 400, 400),
+        ("trace 6 order 1", 3_900, 9_500),
         ("decided → encoded", 3_900, 4_900),
         ("encoded → written", 4_900, 5_900),
         ("written → wire_out", 5_900, 6_300),
@@ -119,10 +120,19 @@ def test_an_order_with_the_wire(logs: RowLogs, wire: WireColumns) -> None:
     assert (6, 1, 160, 210) == (order["trace"], order["order"], order["size_bytes"], order["stream_off"])
 
 
+def test_names_are_those_of_packet_comments(logs: RowLogs, wire: WireColumns) -> None:
+    """Whoever looks for a message by its name finds it in both; a reply to a log-on concerns no order."""
+    logs.received["order"][2] = 0
+    packets = np.arange(3), np.array([3, 4])
+    heads = {line.split(" · ")[0] for _, text in packet_comments(logs, wire, *packets) for line in text.splitlines()}
+    assert heads == {event["name"] for event in slices(read(logs, wire)) if "args" in event}
+    assert "trace 7 order" in heads
+
+
 def test_arrows(logs: RowLogs) -> None:
     """From the message that caused the order to the order, from no other."""
     arrows = [event for event in slices(read(logs)) if "bind_id" in event]
-    assert [("market 6", "flow_out"), ("order 1", "flow_in")] == [
+    assert [("trace 6 market", "flow_out"), ("trace 6 order 1", "flow_in")] == [
         (event["name"], next(name for name in ("flow_in", "flow_out") if event.get(name))) for event in arrows
     ]
     assert {"0x6"} == {event["bind_id"] for event in arrows}

@@ -275,7 +275,7 @@ def test_a_fanout_group_shares_the_connections(start: Start, talker: Talker, tmp
     for number in [talker.connect() for _ in range(24)]:
         talker.talk(number, 5)
     assert [0, 0] == [capture.end()[0] for capture in captures]
-    shares = [{(met.a, met.b) for met in sound(capture.run).connections} for capture in captures]
+    shares = [{(met.a, met.b) for met in sound(capture.run).connections.values()} for capture in captures]
     assert all(shares)
     assert (24, set()) == (len(shares[0] | shares[1]), shares[0] & shares[1])
     review = summarise(talker.run, [capture.run for capture in captures])

@@ -1,5 +1,6 @@
-"""A real TLS connection, captured by tcpdump and decrypted: it is what was said, and what tshark decrypts."""
+"""Real TLS connections, captured by tcpdump and decrypted: it is what was said, and what tshark decrypts."""
 
+import json
 import re
 import shutil
 import socket
@@ -12,10 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect as websocket_client
+from websockets.sync.server import ServerConnection
+from websockets.sync.server import serve as websocket_server
 
 from capture.files import FileSource
 from capture.inspect import Inspection
 from capture.inspect.keylog import KeyLog
+from capture.inspect.messages import messages
 from capture.inspect.tls import ContentType
 from sandbox.certificate import server_context
 
@@ -112,6 +117,54 @@ def test_what_was_said_and_what_tshark_decrypts(
     assert by_tshark(file, key_log, port) == by_server
     last = {int(each.sender.rpartition(":")[2]): each.plain.off for each in found}
     assert ends_by_tshark(file) == last
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+def test_a_websocket_is_read_as_tshark_reads_it(tmp_path: Path, captured: Captured, compression: str | None) -> None:
+    """Each message of both sides once, unmasked and inflated, behind the handshake as it was."""
+    server, ca = server_context(tmp_path, datetime.now(UTC))
+    client = ssl.create_default_context(cafile=ca)
+    file, key_log = tmp_path / "talk.pcap", tmp_path / "keys.log"
+    client.keylog_filename = str(key_log)
+    lines = ['{"method":"order.place"}', "{}" * 40_000, "π"]
+    with websocket_server(echo_twice, "127.0.0.1", 0, ssl=server, compression=compression) as serving:
+        port = int(serving.socket.getsockname()[1])
+        with captured(file, port):
+            thread = threading.Thread(target=serving.serve_forever)
+            thread.start()
+            url = f"wss://localhost:{port}/ws"
+            with websocket_client(url, ssl=client, compression=compression, proxy=None) as end:
+                for line in lines:
+                    end.send(line)
+                    assert [line, line] == [end.recv(TIMEOUT_S), end.recv(TIMEOUT_S)]
+            serving.shutdown()
+            thread.join(TIMEOUT_S)
+    found = list(messages(Inspection(FileSource([file]), KeyLog.read(key_log)).records()))
+    said = [(each.sender == f"127.0.0.1:{port}", each.kind, each.data.decode()) for each in found]
+    assert {"http", "text", "close", "alert"} == {kind for _, kind, _ in said}
+    for by_server, (first, *rest) in ((side, [each[1:] for each in said if each[0] is side]) for side in (False, True)):
+        assert "http" == first[0]
+        assert first[1].startswith("HTTP/1.1 101 " if by_server else "GET /ws HTTP/1.1\r\n")
+        texts = [("text", line) for line in lines for _ in range(1 + by_server)]
+        assert [*texts, ("close", "1000 (OK)")] == [each for each in rest if each[0] != "alert"]
+    assert websocket_by_tshark(file, key_log, port) == [text for _, kind, text in said if kind == "text"]
+
+
+def echo_twice(end: ServerConnection) -> None:
+    """Say everything twice."""
+    for line in end:
+        end.send(line)
+        end.send(line)
+
+
+def websocket_by_tshark(file: Path, key_log: Path, port: int) -> list[str]:
+    """Return the text messages that tshark finds."""
+    command = [program("tshark"), "-r", str(file), "-o", f"tls.keylog_file:{key_log}", "-d", f"tcp.port=={port},tls"]
+    command += ["-d", f"tls.port=={port},http", "-Y", "websocket.payload.text", "-T", "json"]
+    command += ["-e", "websocket.payload.text"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    packets = json.loads(done.stdout)
+    return [text for packet in packets for text in packet["_source"]["layers"]["websocket.payload.text"]]
 
 
 def ends_by_tshark(file: Path) -> dict[int, int]:

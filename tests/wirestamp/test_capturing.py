@@ -96,6 +96,7 @@ def test_what_is_no_probe_target(said: str) -> None:
         ({"interface": "lo"}, "either an interface to capture from (-i) or files to read (-r)"),
         ({"probe": ("h", 1)}, "--probe: expected an interface (-i) with it, files have been captured already"),
         ({"fanout": 0, "hardware": True}, "--fanout and --hardware: expected an interface (-i) with it"),
+        ({"promiscuous": True}, "--promiscuous: expected an interface (-i) with it"),
         ({"store_bytes": 1 << 20}, "--store: was 1,048,576 bytes, expected 0 or at least 2M"),
     ],
 )
@@ -111,7 +112,7 @@ def test_files_become_a_journal(capture: Path, tmp_path: Path, capsys: pytest.Ca
     assert 0 == run_capture(options(tmp_path, capture, capture, ports=(443,), store_bytes=2 << 20))
     out, error = capsys.readouterr()
     monitor = read_monitor(Path(json.loads(out)["run"]))
-    assert ["10.0.0.1:999", "10.0.0.2:443"] == [end for met in monitor.connections for end in (met.a, met.b)]
+    assert ["10.0.0.1:999", "10.0.0.2:443"] == [end for met in monitor.connections.values() for end in (met.a, met.b)]
     assert (20, 40, "read to the end") == (len(monitor.packets), monitor.counts.packets, monitor.ended)
     assert (None, f"{capture}, {capture}") == (monitor.boot_id, monitor.source)
     assert "40 packets, 20 journalled of 1 connection\n" == error

@@ -1,5 +1,6 @@
 """The command line: every command says how it is used, and every wrong word ends in status 2."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,7 @@ def test_capture_says_what_is_wrong_with_its_options(arguments: tuple[str, ...],
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.parametrize("command", [("review",), ("export", "--to", "perfetto"), ("replay",)])
+@pytest.mark.parametrize("command", [("review",), ("export", "--to", "perfetto", "-o", os.devnull), ("replay",)])
 def test_a_trader_is_asked_for(command: tuple[str, ...], tmp_path: Path) -> None:
     """Neither nothing nor a capture's journal will do: status 2, and the folder is named."""
     status, output = invoke(*command, str(tmp_path / "nowhere"))

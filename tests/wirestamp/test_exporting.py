@@ -3,10 +3,11 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from scapy.all import IP, TCP, UDP, VXLAN, Ether, wrpcap
 
@@ -14,11 +15,17 @@ from capture.agent import Agent, read_through
 from capture.decode import Decoder
 from capture.files import FileSource
 from capture.files.store import PacketStore
+from capture.inspect import Decrypted
+from capture.inspect.keylog import KeyLog
+from capture.inspect.tls import Plain
+from capture.packets import Batch
 from capture.streams import Streams
 from capture.wire_journal import WireJournal
 from journal.layout import ABSENT, MessageKind, RecordType
-from journal.runs import create_run
+from journal.runs import create_run, find_run
+from journal.wire import PacketFlag
 from journal.writer import Journal
+from review.monitor import read_monitor
 from wirestamp import exporting
 from wirestamp.exporting import ExportOptions, run_export
 
@@ -222,6 +229,69 @@ def test_an_output_that_cannot_be_written(
     assert [] == list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("place", ["records-000000.wsj", "new.json", "sub/new.json", "link"])
+@pytest.mark.parametrize("of_the_trader", [True, False])
+def test_recordings_are_not_overwritten(
+    export: Callable[..., int],
+    captured: Callable[..., Path],
+    trader: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    place: str,
+    *,
+    of_the_trader: bool,
+) -> None:
+    """Nothing is written into a run, of a trader or of a capture, wherever it is, and by no link."""
+    run = find_run(trader if of_the_trader else captured(stored=True))
+    (run / "sub").mkdir(exist_ok=True)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    output = run / place
+    if place == "link":
+        output = tmp_path / "link"
+        output.symlink_to(run / "records-000000.wsj")
+    assert 2 == export("perfetto", output=output)
+    assert f"-o {output} is inside the run {run}, which is evidence" in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("option", ["packets", "key_log"])
+@pytest.mark.parametrize("link", [False, True])
+def test_what_is_read_is_not_overwritten(
+    export: Callable[..., int],
+    captured: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    option: str,
+    *,
+    link: bool,
+) -> None:
+    """Neither packets nor secrets, by none of their names."""
+    file, output = tmp_path / "given", tmp_path / "given"
+    file.write_text("precious")
+    if link:
+        output = tmp_path / "other"
+        output.hardlink_to(file)
+    given = {"packets": [tmp_path / "absent", file], "key_log": Path("/dev/null")} if option == "packets" else {}
+    assert 2 == export("plaintext", captured(stored=True), output=output, **({"key_log": file} | given))
+    assert f"is the file that --{option.replace('_', '-')} names" in capsys.readouterr().err
+    assert "precious" == file.read_text()
+
+
+def test_the_file_beside_it_is_left_alone(export: Callable[..., int], tmp_path: Path) -> None:
+    """While an export is made it has a name that nobody else has."""
+    (tmp_path / "out.part").write_text("mine")
+    assert 0 == export("perfetto")
+    assert ["out", "out.part"] == sorted(path.name for path in tmp_path.iterdir())
+    assert "mine" == (tmp_path / "out.part").read_text()
+    assert 0o640 == (tmp_path / "out").stat().st_mode & 0o777
+
+
+def test_a_full_disk_is_named(export: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    """By the file that does not fit on it."""
+    assert 1 == export("perfetto", output=Path("/dev/full"))
+    assert "wirestamp export: /dev/full: No space left on device\n" == capsys.readouterr().err
+
+
 def test_a_device_is_written_as_it_is(export: Callable[..., int]) -> None:
     """No file takes its place."""
     assert 0 == export("perfetto", output=Path("/dev/null"))
@@ -240,7 +310,7 @@ def test_packets_are_not_for_a_terminal(
     assert "not to a terminal: expected -o FILE" in capsys.readouterr().err
 
 
-def test_decrypted_records_are_lines(
+def test_decrypted_messages_are_lines(
     export: Callable[..., int],
     captured: Callable[..., Path],
     tmp_path: Path,
@@ -249,20 +319,72 @@ def test_decrypted_records_are_lines(
 ) -> None:
     """One JSON object each, whatever their bytes; what could not be decrypted is counted."""
 
-    class Decrypted:
+    class Inspected:
         def __init__(self, *_: object) -> None:
             self.stopped = {"a gap": 1}
 
-        def records(self) -> Iterator[Any]:
-            """Two records."""
-            for off, data in ((5, b'{"e":"trade"}'), (40, b"\xff\n")):
-                plain = SimpleNamespace(off=off, content_type=23, data=data)
-                yield SimpleNamespace(time_ns=NOW_NS, sender="a:1", receiver="b:2", plain=plain)
+        def records(self) -> Iterator[Decrypted]:
+            """Three records of a request and of what follows it."""
+            for off, data in ((50, b"GET / HTTP/1.1\r\n"), (90, b"Host: \\x41\r\n\r\n"), (120, b"\xff\n")):
+                yield Decrypted(NOW_NS, "a:1", "b:2", 7, 0, Plain(0, off, 23, data))
 
-    monkeypatch.setattr(exporting, "Inspection", Decrypted)
+    monkeypatch.setattr(exporting, "Inspection", Inspected)
+    (tmp_path / "out").touch(0o644)
     assert 0 == export("plaintext", captured(stored=True), key_log=Path("/dev/null"))
-    first, second = map(json.loads, (tmp_path / "out").read_text().splitlines())
-    expected = {"time_ns": NOW_NS, "from": "a:1", "to": "b:2", "off": 5, "type": 23, "text": '{"e":"trade"}'}
-    assert expected == first
-    assert "\\xff\n" == second["text"]
-    assert "2 records decrypted; a gap (1 ×)\n" == capsys.readouterr().err
+    place = {"time_ns": NOW_NS, "from": "a:1", "to": "b:2"}
+    expected = [
+        place | {"off": 90, "kind": "http", "text": "GET / HTTP/1.1\r\nHost: \\x41\r\n\r\n"},
+        place | {"off": 120, "kind": "data", "base64": "/wo="},
+    ]
+    assert expected == [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
+    assert "2 messages decrypted; a gap (1 ×)\n" == capsys.readouterr().err
+    assert 0o600 == (tmp_path / "out").stat().st_mode & 0o777
+
+
+def test_what_a_nic_stamped_is_found_by_its_own_time(
+    export: Callable[..., int], captured: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The packet files have the NIC's clock, the crosscheck the monitor's."""
+    ahead_ns = 10**9
+    seen = FileSource.batches
+
+    def stamped(source: FileSource) -> Iterator[Batch]:
+        for batch in seen(source):
+            yield replace(batch, hardware=np.ones(len(batch), np.bool_))
+
+    def with_readings(journal: WireJournal, now_ns: int, settings: dict[str, Any], *, own_clock: bool) -> None:
+        configure(journal, now_ns, settings, own_clock=own_clock)
+        for number in range(1, 4):
+            system_ns = NOW_NS + ahead_ns + number * 10_000_000
+            journal.nic(number, system_ns - 50, system_ns - ahead_ns, system_ns - ahead_ns, system_ns + 50)
+
+    configure = WireJournal.configuration
+    monkeypatch.setattr(WireJournal, "configuration", with_readings)
+    monkeypatch.setattr(FileSource, "batches", stamped)
+    folder = captured(stored=True)
+    assert not (read_monitor(find_run(folder)).packets["flags"] & PacketFlag.HARDWARE).any()
+    assert 0 == export("pcapng", folder)
+    assert MESSAGES == (tmp_path / "out").read_bytes().count(b"wire_out")
+
+
+def test_tls_in_a_tunnel_of_the_captures_own(
+    export: Callable[..., int],
+    captured: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whoever inspects looks into the tunnels that the capture looked into; a key log's odd lines are counted."""
+    asked: list[Decoder] = []
+
+    class Inspected(exporting.Inspection):
+        def __init__(self, source: FileSource, keys: KeyLog, decoder: Decoder) -> None:
+            super().__init__(source, keys, decoder)
+            asked.append(decoder)
+
+    monkeypatch.setattr(exporting, "Inspection", Inspected)
+    key_log = tmp_path / "keys"
+    key_log.write_text("half a line")
+    assert 2 == export("plaintext", captured(stored=True), key_log=key_log)
+    assert {} == asked[0].counts
+    assert f"lines of {key_log} that are no secrets (1 ×)" in capsys.readouterr().err

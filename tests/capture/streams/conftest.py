@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -134,6 +134,32 @@ class Followed:
         return [row.flags for row in self.rows()]
 
 
+class Talk:
+    """A conversation that counts identifications and time; the client's first number is 1000, the server's 5000."""
+
+    def __init__(self) -> None:
+        self.packets: list[Sent] = []
+
+    def send(self, seq: int, size: int = 100, **more: Any) -> Sent:  # noqa: ANN401 - any field of a packet
+        """The client sends data."""
+        return self.add(0, seq, size, {"ack": 5_000} | more)
+
+    def ack(self, ack: int, **more: Any) -> Sent:  # noqa: ANN401 - the same
+        """The server acknowledges."""
+        return self.add(1, 5_000, 0, {"ack": ack} | more)
+
+    def add(self, side: int, seq: int, size: int, more: dict[str, Any]) -> Sent:
+        """One of the sides, 0 the client, sends a packet a millisecond behind the last."""
+        number = len(self.packets) + 1
+        sent = Sent(side, seq, size, **({"ip_id": number, "time_ns": number * MS} | more))
+        self.packets.append(sent)
+        return sent
+
+    def follow(self) -> Followed:
+        """What becomes of it."""
+        return Followed(self.packets)
+
+
 class Tcp(NamedTuple):
     """What tests of streams need."""
 
@@ -142,9 +168,19 @@ class Tcp(NamedTuple):
     lost: type[Lost]
     segments_of: Callable[[Sequence[Sent]], Segments]
     follow: type[Followed]
+    talk: type[Talk]
 
 
 @pytest.fixture(scope="session")
 def tcp() -> Tcp:
     """Packets written by hand, and what becomes of them."""
-    return Tcp(Sent, Row, Lost, segments_of, Followed)
+    return Tcp(Sent, Row, Lost, segments_of, Followed, Talk)
+
+
+@pytest.fixture
+def talk() -> Talk:
+    """A conversation of which the capture has seen 1000 to 1100, and that it was acknowledged."""
+    talk = Talk()
+    talk.send(1000)
+    talk.ack(1100)
+    return talk

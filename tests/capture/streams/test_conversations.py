@@ -31,6 +31,17 @@ def test_nothing_is_kept_of_ordinary_connections(streams: Streams, tcp: Made) ->
     assert not streams._talks._kept
 
 
+def test_what_came_twice_is_kept_for_a_while(streams: Streams, tcp: Made) -> None:
+    """A receiver may speak of it yet; the connection's other packets need not be met."""
+    packets = [tcp.sent(0, 1, 5, ip_id=1), tcp.sent(1, 9, ack=6), tcp.sent(0, 1, 5, time_ns=1, ip_id=2)]
+    take(streams, tcp, *packets)
+    assert (1, set()) == (len(streams._talks._kept), streams._talks._waiting)
+    take(streams, tcp, tcp.sent(0, 6, 1, time_ns=1_000_000_001))
+    assert 1 == len(streams._talks._kept)
+    take(streams, tcp, tcp.sent(0, 7, 1, time_ns=1_000_000_002))
+    assert (0, set()) == (len(streams._talks._kept), streams._talks._held)
+
+
 def test_verdicts_are_told_though_their_connection_is_silent(streams: Streams, tcp: Made) -> None:
     """The capture's clock is that of all packets."""
     take(streams, tcp, tcp.sent(0, 1, 5), tcp.sent(0, 8, 5), tcp.sent(1, 9, ack=13, time_ns=1))

@@ -5,10 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capture.streams.options import NO_TIMESTAMP, sack_blocks, timestamps
+from capture.streams.options import NO_TIMESTAMP, repeats, sack_blocks, timestamps
 
 SACK = bytes([1, 1, 5, 18]) + b"".join(edge.to_bytes(4) for edge in (100, 200, 4_294_967_000, 50))
 
@@ -29,6 +30,48 @@ def test_options_that_only_look_like_timestamps(tcp: Any) -> None:  # noqa: ANN4
     segments = tcp.segments_of([tcp.sent(0, 1, sack=((1, 2),)), tcp.sent(0, 1, tsval=5)])
     short = replace(segments, options_size=np.array([12, 11], np.uint16))
     assert [NO_TIMESTAMP, NO_TIMESTAMP] == timestamps(short).tolist()
+
+
+@pytest.mark.parametrize("tsval", [None, 7])
+@pytest.mark.parametrize("base", [0, 2**32 - 50])
+@pytest.mark.parametrize(
+    ("ack", "sack", "told"),
+    [
+        (500, ((100, 200),), True),
+        (200, ((100, 200), (600, 700)), True),
+        (199, ((100, 200),), False),
+        (500, ((620, 640), (600, 700)), True),
+        (500, ((600, 700), (600, 700), (900, 901)), True),
+        (500, ((599, 640), (600, 700)), False),
+        (500, ((620, 701), (600, 700)), False),
+        (500, ((600, 700), (800, 900)), False),
+        (500, ((600, 700), (100, 200)), False),
+        (500, (), False),
+    ],
+)
+def test_who_says_that_bytes_came_once_more(
+    tcp: Any,  # noqa: ANN401 - the same
+    tsval: int | None,
+    base: int,
+    ack: int,
+    sack: tuple[tuple[int, int], ...],
+    *,
+    told: bool,
+) -> None:
+    """The first block at or below the acknowledgement, or in the second block; also over the wrap, among others."""
+    blocks = tuple((left + base, right + base) for left, right in sack)
+    other = tcp.sent(0, 1, tsval=tsval)
+    segments = tcp.segments_of([other, tcp.sent(1, 1, 0, (ack + base) % 2**32, tsval=tsval, sack=blocks), other])
+    assert [1] * told == repeats(segments, timestamps(segments)).tolist()
+
+
+def test_a_cut_sack_says_nothing(tcp: Any) -> None:  # noqa: ANN401 - the same
+    """Nor does a batch in which nothing is long enough."""
+    segments = tcp.segments_of([tcp.sent(1, 1, 0, 500, tsval=1, sack=((620, 640), (600, 700)))])
+    for size in range(int(segments.options_size[0]) + 1):
+        short = replace(segments, options_size=np.array([size], np.uint16))
+        assert [0] * (size == 32) == repeats(short, timestamps(short)).tolist()
+    assert [] == repeats(tcp.segments_of([tcp.sent(0, 1)]), np.array([NO_TIMESTAMP])).tolist()
 
 
 def test_sack_blocks_behind_other_options() -> None:

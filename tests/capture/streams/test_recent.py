@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from capture.streams.flows import REORDER_NS
+from capture.streams.holes import Sight
 from capture.streams.options import timestamps
 from capture.streams.recent import _RING, BATCH, Recent
 from capture.streams.sequence import group
@@ -66,6 +67,30 @@ def test_a_third_copy(recent: Recent, tcp: Made) -> None:
     sent = tcp.sent(0, 1, 100, ip_id=7)
     add(recent, tcp, sent, sent, sent._replace(time_ns=50 * MS))
     assert recent.is_copy(2)
+
+
+@pytest.mark.parametrize(
+    ("change", "overtaken"),
+    [
+        ({}, True),
+        ({"seq": 150}, True),
+        ({"seq": 200}, False),
+        ({"ip_id": 10}, False),
+        ({"ip_id": 10, "tsval": 49}, True),
+        ({"ip_id": 8, "tsval": 51}, False),
+        ({"ip_id": 0}, False),
+        ({"side": 1}, False),
+    ],
+)
+def test_a_packet_behind_one_that_was_sent_later(
+    recent: Recent, tcp: Made, change: dict[str, int], *, overtaken: bool
+) -> None:
+    """By TSval, else by identification; the later one has some of its bytes."""
+    sent = tcp.sent(0, 100, 100, ip_id=9, tsval=50)
+    add(recent, tcp, sent._replace(seq=1, ip_id=7), sent)
+    add(recent, tcp, sent._replace(ip_id=8)._replace(**change))
+    number = change.get("ip_id", 8), change.get("tsval", 50)
+    assert overtaken == recent.is_overtaken(Sight(0, 0, 2, number[1], number[0]))
 
 
 def test_the_packet_before_on_the_stream(recent: Recent, tcp: Made) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from capture.streams.options import timestamps
+from capture.streams.options import repeats, timestamps
 from capture.streams.sequence import ORIGIN
 from capture.streams.tracks import Arrivals, Placed, Tracks
 from journal.wire import TcpFlag
@@ -26,7 +26,9 @@ def place(tracks: Tracks, tcp: Made, *packets: Made) -> Placed:
     """Place packets; each one's side is its stream."""
     segments = tcp.segments_of(packets)
     stream = np.array([sent.side for sent in packets], np.int64)
-    return tracks.place(segments, Arrivals(stream, segments.flags, segments.time_ns, 0, timestamps(segments)))
+    tsval = timestamps(segments)
+    arrivals = Arrivals(stream, segments.flags, segments.time_ns, 0, tsval, repeats(segments, tsval))
+    return tracks.place(segments, arrivals)
 
 
 def test_what_moves_a_stream(tracks: Tracks, tcp: Made) -> None:
@@ -56,6 +58,12 @@ def test_what_is_out_of_the_ordinary(tracks: Tracks, tcp: Made) -> None:
     ]
     # The pure acknowledgement at 28 says that a byte was sent before it.
     assert [0, 2, 4, 6, 7] == place(tracks, tcp, *packets).notable.tolist()
+
+
+def test_word_of_bytes_that_came_twice_is_out_of_the_ordinary(tracks: Tracks, tcp: Made) -> None:
+    """Another SACK is not."""
+    words = [tcp.sent(1, 5, ack=14, sack=(block,)) for block in ((20, 25), (10, 14))]
+    assert [1] == place(tracks, tcp, *words).notable.tolist()
 
 
 def test_acknowledgements_before_their_stream(tracks: Tracks, tcp: Made) -> None:

@@ -73,6 +73,22 @@ def _frame(time_ns: int, record: bytes, inner: int) -> Frame:
     return Frame(time_ns, record, inner, ends, seq, ack, record[tcp + 13], size)
 
 
+def repeated(frame: Frame) -> tuple[int, int] | None:
+    """Return the sequence numbers that a packet says its sender got once more, None without (RFC 2883, section 4)."""
+    ip = frame.inner + 14
+    tcp = ip + 4 * (frame.record[ip] & 15)
+    options = frame.record[tcp + 20 : tcp + 4 * (frame.record[tcp + 12] >> 4)]
+    while options and options[0] != 0:
+        length = 1 if options[0] == 1 else options[1]
+        if options[0] == 5:  # SACK, RFC 2018
+            edges = struct.unpack_from(f"!{(length - 2) // 4}I", options, 2)
+            below = (frame.ack - edges[1]) % 2**32 < 2**31
+            within = len(edges) > 2 and edges[2] <= edges[0] and edges[1] <= edges[3]
+            return edges[:2] if below or within else None
+        options = options[length:]
+    return None
+
+
 def write_frames(path: Path, frames: Iterable[Frame]) -> Path:
     """Write packets as tcpdump does."""
     parts = [struct.pack("<IHHiIII", MAGIC, 2, 4, 0, 0, 262_144, 1)]

@@ -10,6 +10,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import pytest
 from crosscheck.model import Unmatched
 from journal.wire import LossCause
 
-from .frames import ACK, FIN, RST, SYN, Ends, FirstBringers, Frame
+from .frames import ACK, FIN, RST, SYN, Ends, FirstBringers, Frame, repeated
 from .scene import Lossy, Recorded
 from .verdict import Said, Verdict, is_copy
 
@@ -72,6 +73,7 @@ class Arrived:
         run: the whole run.
         path: where the file goes.
         damage, seed: what is done to it.
+        lost: what the network lost, of both directions.
 
     Attributes:
         truth: which packet of the whole file first brought each byte.
@@ -81,8 +83,9 @@ class Arrived:
         verdict: what is said.
     """
 
-    def __init__(self, run: Recorded, path: Path, damage: Damage, seed: int) -> None:
+    def __init__(self, run: Recorded, path: Path, damage: Damage, seed: int, lost: Sequence[Frame] = ()) -> None:
         self.path = path
+        self._lost = {frame.ethernet for frame in lost}
         self.whole = run.frames
         self.truth = FirstBringers(run.frames)
         self.arrived = damage.apply(run.frames, seed)
@@ -104,16 +107,26 @@ class Arrived:
         return [said for said in matched if self.first_ns.get(said.place) != said.time_ns]
 
     def _two_faults(self, said: Said) -> bool:
-        """Tell whether the mirror lost or delayed the first copy of a packet that was soon sent again.
+        """Tell whether the mirror lost a packet that the network lost too, or whose receiver's word of it it lost too.
 
-        When that is the last of a burst, what is sent again is the first that the capture sees of it, and nothing gives
-        it away.
+        When that is the last of a burst, what is sent again is the first that the capture sees of it, and only the
+        receiver's word that it had the bytes before gives that away.
         """
         original = self.whole[said.place]
-        begin = self.truth.off(said.stream, original.seq)
-        sent_again = self.truth.times[said.stream][begin : begin + original.size].max() > 1
         hidden = self.first_ns.get(said.place) != original.time_ns
-        return bool(sent_again and hidden and 0 < said.time_ns - original.time_ns < 2 * REORDER_NS)
+        return hidden and (original.ethernet in self._lost or not self._answered(original))
+
+    def _answered(self, original: Frame) -> bool:
+        """Tell whether it arrived that the receiver had all bytes of a packet once more."""
+        begin = self.truth.off(original.stream, original.seq)
+        for place in self.first_ns:
+            answer = self.whole[place]
+            span = repeated(answer) if answer.stream == original.stream[::-1] else None
+            if span is not None:
+                low, high = (self.truth.off(original.stream, number) for number in span)
+                if low <= begin and begin + original.size <= high:
+                    return True
+        return False
 
     def outcome(self) -> tuple[Counter[Unmatched], Counter[Unmatched]]:
         """Return what became of the messages whose packet arrived, and of the others, if their stream's SYN did."""
@@ -129,7 +142,7 @@ class Arrived:
         """Return of each stream what is said of each byte: a `LossCause`, or NO_HOLE."""
         causes = {stream: np.full(len(first), NO_HOLE) for stream, first in self.truth.first.items()}
         for hole in self.verdict.holes(self.truth):
-            if hole.cause != LossCause.DUPLICATED:
+            if hole.cause not in (LossCause.DUPLICATED, LossCause.MISSED):
                 causes[hole.stream][hole.begin : hole.end] = hole.cause
         return causes
 
@@ -259,7 +272,7 @@ def test_without_its_beginning_no_match_is_wrong(clean: Recorded, tmp_path: Path
 @pytest.mark.parametrize("seed", SEEDS)
 def test_losses_of_mirror_and_network_together(lossy: Lossy, tmp_path: Path, damage: str, seed: int) -> None:
     """The packets that the network let through, damaged once more: one fault never leads to a wrong match."""
-    file = Arrived(lossy.run, tmp_path / "damaged.pcap", (DAMAGES | HEADLESS)[damage], seed)
+    file = Arrived(lossy.run, tmp_path / "damaged.pcap", (DAMAGES | HEADLESS)[damage], seed, lossy.lost)
     assert [] == file.wrong()
     assert len(file.excused()) <= 2
     there, _ = file.outcome()

@@ -50,7 +50,7 @@ def test_every_hole_has_its_cause(lossy: Lossy, tmp_path: Path) -> None:
         else:
             assert (missing if hole.cause == LossCause.NETWORK else set()) == missing & thrown[hole.stream]
     assert LossCause.NETWORK in {hole.cause for hole in holes}
-    assert {hole.cause for hole in holes}.isdisjoint({LossCause.MIRROR, LossCause.UNKNOWN})
+    assert {hole.cause for hole in holes}.isdisjoint({LossCause.MIRROR, LossCause.UNKNOWN, LossCause.MISSED})
     assert {run.exchange} == {hole.stream[0] for hole in holes if hole.cause == LossCause.NETWORK}
 
 
