@@ -26,12 +26,12 @@ _REASONS = {
     Unmatched.CONNECTION_AMBIGUOUS: "several captured connections could be its own",
     Unmatched.BEFORE_CAPTURE: "before the capture began",
     Unmatched.AFTER_CAPTURE: "after the capture ended, or not captured yet",
-    Unmatched.ISN_AMBIGUOUS: "ISN ambiguous",
+    Unmatched.ISN_AMBIGUOUS: "ISN ambiguous: the connection began before the capture, and where is not certain",
     Unmatched.MIRROR_LOST: "lost by the mirror",
     Unmatched.NETWORK_LOST: "lost by the network; a retransmission was seen",
     Unmatched.RESENT: "sent again before it was acknowledged; which copy arrived is not known",
     Unmatched.UNKNOWN_LOSS: "lost, by whom is not known",
-    Unmatched.TOO_LATE: "captured long after its stamp: sent again, or the stamp is false",
+    Unmatched.TOO_LATE: "captured long after its stamp: sent again, held back by the mirror, or the stamp is false",
     Unmatched.NO_OFFSET: "the stamp has no stream offset",
 }
 

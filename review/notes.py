@@ -121,6 +121,9 @@ def _of_the_wire(review: Review) -> Iterator[str]:
     elif clock.basis == "probes" and clock.lower_ns is not None and clock.upper_ns is not None:
         half = (clock.upper_ns - clock.lower_ns + 1) // 2
         yield f"figures between a packet and a stamp are known to ± {duration_text(half).strip()}"
+    arrival = review.hops["wire_in_to_kernel_rx"]
+    if arrival is not None and arrival.p50_ns < 0:
+        yield "wire_in → kernel_rx is below zero where the mirror's copy came after the kernel had stamped the original"
     if wire.jitter_ns is not None:
         yield f"jitter of exchange → wire_in, from message to message: mean {duration_text(wire.jitter_ns).strip()}"
     for capture in wire.captures:

@@ -35,15 +35,16 @@ def _matched(wire: WireReport) -> Text:
         return Text("no messages")
     text = Text(f"{count_text(matched)} of {count_text(matched + unmatched)} messages have their packet", "bold")
     text.append(f" ({ratio_text(wire.match_ratio)})", "bold" if unmatched else "bold green")
+    text.append(f": {count_text(wire.matched_rx)} received, {count_text(wire.matched_tx)} sent")
     return text
 
 
 def _stamps(wire: WireReport) -> Text:
+    refuted, tested = wire.causality_violations, wire.causality_violations + wire.unrefuted
     parts = [
-        Text(f"{count_text(wire.causality_violations)} refuted", "bold red" if wire.causality_violations else "green"),
+        Text(f"{count_text(refuted)} of {count_text(tested)} refuted", "bold red" if refuted else "green"),
         Text(f"{count_text(wire.order_violations)} out of order", "bold red" if wire.order_violations else "green"),
-        Text(f"{count_text(wire.unrefuted)} not refuted"),
-        Text(f"{count_text(wire.not_refutable)} not refutable"),
+        Text(f"{count_text(wire.not_refutable)} cannot be tested"),
     ]
     return Text(" · ").join(parts)
 
@@ -78,9 +79,10 @@ def _traffic(traffic: Traffic) -> Text:
         (traffic.network_lost, "lost by the network"),
         (traffic.mirror_lost, "lost by the mirror"),
         (traffic.unknown_lost, "lost, by whom is not known"),
-        (traffic.resets, "resets"),
         (traffic.zero_windows, "zero windows"),
     ):
         if count:
             text.append(f" · {count_text(count)} {words}", "bold yellow")
+    if traffic.resets:
+        text.append(f" · {count_text(traffic.resets)} resets")  # as when a side closes before it has read everything
     return text
