@@ -79,13 +79,14 @@ def test_an_error_names_purpose_and_command(tmp_path: Path, monkeypatch: pytest.
     """So that a person can try it."""
     monkeypatch.setattr(namespaces, "_FOLDER", tmp_path)
     monkeypatch.setattr(namespaces, "_failure", lambda command: "refused" if "add" in command else "")
+    standing = set(namespaces._standing)  # other tests' own
     made = Namespaces(("trader",))
     with pytest.raises(
         NamespaceError, match=r"^network namespaces \(CONFIG_NET_NS\): `ip netns add .*` failed: refused$"
     ):
         made.make()
     made.remove()
-    assert set() == namespaces._standing
+    assert standing == namespaces._standing
 
 
 def test_a_command_is_wrapped() -> None:
