@@ -45,7 +45,6 @@ class CrossCheck:
         causality: stamps against the wire.
         network: volume and losses of the paired connections.
         pairs: which captured connections each of the trader's is.
-        alarms: what a person must know, in words.
     """
 
     inbound: Matches
@@ -54,7 +53,6 @@ class CrossCheck:
     causality: Causality
     network: NetworkFigures
     pairs: list[Pair]
-    alarms: list[str]
 
 
 def crosscheck(trader: TraderSide, wire: WireSide) -> CrossCheck:
@@ -80,7 +78,6 @@ def crosscheck(trader: TraderSide, wire: WireSide) -> CrossCheck:
         replace(causality, not_refutable=causality.not_refutable + len(trader.received)),
         network_figures(wire.packets, wire.losses, matching.inbound.streams, matching.outbound.streams),
         matching.pairs,
-        _alarms(clock),
     )
 
 
@@ -219,19 +216,3 @@ class _Matching:
         rows = np.concatenate([self._packets_of.places(2 * connection.number + side) for side in (0, 1)])
         time = self._wire.packets["time"][rows]
         return (int(time.min()), int(time.max())) if len(rows) else None
-
-
-def _alarms(clock: ClockEstimate) -> list[str]:
-    """Say what is wrong with the clocks, the first of each kind."""
-    alarms = []
-    if clock.alarms:
-        first = clock.alarms[0]
-        alarms.append(
-            f"{len(clock.alarms):,} probes leave no clock offset at all; "
-            f"in the first, number {first.number}, the bounds contradict one another by {first.by_ns:,} ns"
-        )
-    if clock.steps:
-        alarms.append(
-            f"the clocks left their line {len(clock.steps):,} times: one of them was set, or changed its rate"
-        )
-    return alarms

@@ -164,13 +164,6 @@ class Causality:
     unrefuted: int
     not_refutable: int
 
-    def sentence(self) -> str:
-        """Say it in words that claim no more than was tested."""
-        return (
-            f"{self.refuted:,} stamps cannot be true, {self.unrefuted:,} were tested and cannot be refuted, "
-            f"{self.not_refutable:,} could not be tested"
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class DirectionFigures:

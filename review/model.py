@@ -102,7 +102,7 @@ class Traffic(Struct, frozen=True):
         packets, payload_bytes, frame_bytes: packets, their TCP payload, the whole frames as captured.
         bits_per_s: mean of the frames.
         retransmitted, reordered, copies: packets sent again, late originals, copies that the mirror made.
-        network_lost, mirror_lost, unknown_lost: holes in the stream, by cause.
+        network_lost, mirror_lost, unknown_lost: holes in the stream, by cause; `…_bytes` what was missing in them.
         resets, zero_windows: packets with RST; packets that forbid to send.
     """
 
@@ -114,8 +114,11 @@ class Traffic(Struct, frozen=True):
     reordered: int
     copies: int
     network_lost: int
+    network_lost_bytes: int
     mirror_lost: int
+    mirror_lost_bytes: int
     unknown_lost: int
+    unknown_lost_bytes: int
     resets: int
     zero_windows: int
 

@@ -101,10 +101,6 @@ class Conversations:
                 for stream in kept.streams:
                     stream.holes.give_up(decided)
 
-    def give_up_all(self, decided: tuple[int, int]) -> None:
-        """Tell what is known of all holes."""
-        self.give_up(list(self._kept), decided)
-
     def _meet(self, slot: int, number: int) -> Conversation:
         """Return a connection's conversation, which knows how its streams began by now."""
         kept = self._kept.get(slot)
