@@ -1,4 +1,4 @@
-"""Where journals lie: each start of a trader makes a run, `DATA_DIR/NAME/<UTC start>`."""
+"""Where journals lie: each start of a trader or a capture makes a run, a folder named by its start, UTC."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,7 @@ def create_run(parent: Path, start_ns: int) -> Path:
     """Make the folder of a new run.
 
     Args:
-        parent: the folder of runs, `DATA_DIR/NAME`; made when missing.
+        parent: the folder of runs, a trader's `DATA_DIR/NAME`; made when missing.
         start_ns: CLOCK_REALTIME at the start, ns; the folder is named by it, to the millisecond, in UTC.
 
     Returns:
@@ -44,5 +44,7 @@ def find_run(folder: Path) -> Path:
     runs = list_runs(folder)
     if not runs:
         what = "holds no journal" if folder.is_dir() else "is not a folder"
-        raise NoJournal(f"{folder} {what}: expected a run, or the folder of a trader's runs")
+        inside = [child.name for child in sorted(folder.glob("*")) if list_runs(child)]
+        hint = f"; there are runs in its {' and '.join(inside)}" if inside else ""
+        raise NoJournal(f"{folder} {what}: expected a run, or a folder of runs{hint}")
     return runs[-1]

@@ -58,5 +58,14 @@ def test_a_run_whose_beginning_was_deleted_is_still_a_run(run: Path, write: Call
 @pytest.mark.parametrize(("name", "reason"), [("", "holds no journal"), ("nowhere", "is not a folder")])
 def test_a_dir_without_a_journal_is_an_error_that_says_so(tmp_path: Path, name: str, reason: str) -> None:
     """The message says what was expected."""
-    with pytest.raises(NoJournal, match=f"{reason}: expected a run, or the folder of a trader's runs"):
+    with pytest.raises(NoJournal, match=f"{reason}: expected a run, or a folder of runs"):
         find_run(tmp_path / name)
+
+
+def test_folders_of_runs_inside_are_named(tmp_path: Path) -> None:
+    """A demo's folder holds a trader's runs and a capture's: which of them is for the person to say."""
+    for name in ("demo", "monitor"):
+        with_journal(create_run(tmp_path / name, START_NS))
+    (tmp_path / "sandbox").mkdir()
+    with pytest.raises(NoJournal, match=r"; there are runs in its demo and monitor$"):
+        find_run(tmp_path)

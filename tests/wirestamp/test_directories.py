@@ -64,7 +64,7 @@ def test_a_trader_is_no_capture(make: Make) -> None:
 
 def test_a_folder_of_neither(tmp_path: Path) -> None:
     """The words fit the place that it was given in."""
-    with pytest.raises(NoJournal, match="holds no journal: expected a run, or the folder of a trader's runs"):
+    with pytest.raises(NoJournal, match="holds no journal: expected a run, or a folder of runs"):
         trader_run(tmp_path)
     with pytest.raises(NoJournal, match="holds no journal: expected a capture's run, or the folder of its runs"):
         capture_runs([tmp_path])
