@@ -129,9 +129,9 @@ def test_a_websocket_is_read_as_tshark_reads_it(tmp_path: Path, captured: Captur
     lines = ['{"method":"order.place"}', "{}" * 40_000, "π"]
     with websocket_server(echo_twice, "127.0.0.1", 0, ssl=server, compression=compression) as serving:
         port = int(serving.socket.getsockname()[1])
+        thread = threading.Thread(target=serving.serve_forever)
+        thread.start()  # before anything may end the test: a server that never served does not shut down
         with captured(file, port):
-            thread = threading.Thread(target=serving.serve_forever)
-            thread.start()
             url = f"wss://localhost:{port}/ws"
             with websocket_client(url, ssl=client, compression=compression, proxy=None) as end:
                 for line in lines:
