@@ -206,8 +206,7 @@ def follow(
             _take_ready(agent, ring)
             clocks.take()
             beat.when_due()
-        agent.take(ring.take(_LAST_WAIT_S))  # what the kernel has not handed over yet
-        _take_ready(agent, ring)
+        _take_last(agent, ring)
         clocks.finish()
     except BaseException as error:
         reason = str(error) or type(error).__name__
@@ -224,6 +223,13 @@ def _take_ready(agent: Agent, ring: Ring) -> None:
         batch = ring.take(0)
         if not len(batch):
             return
+        agent.take(batch)
+
+
+def _take_last(agent: Agent, ring: Ring) -> None:
+    """Take what the kernel has not handed over yet: it may fill one block while the one before is ready."""
+    until = time.monotonic() + _LAST_WAIT_S
+    while (left_s := until - time.monotonic()) > 0 and len(batch := ring.take(left_s)):
         agent.take(batch)
 
 
