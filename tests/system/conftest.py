@@ -1,6 +1,7 @@
 """A sandbox in a process of its own, and a client of its WebSocket API that shares no code with it."""
 
 import asyncio
+import ctypes
 import hashlib
 import hmac
 import json
@@ -206,3 +207,35 @@ def capture_port(file: Path, port: int) -> Iterator[None]:
 def captured() -> Callable[[Path, int], AbstractContextManager[None]]:
     """Capture a port on loopback for a `with` block."""
     return capture_port
+
+
+_CLONE_NEWNET = 0x40000000  # linux/sched.h
+
+
+@pytest.fixture
+def own_network() -> Iterator[None]:
+    """Move the test, and what it starts, into a network namespace with nothing but a loopback interface."""
+    if os.geteuid() != 0:
+        pytest.skip("network namespaces and packet sockets need root")
+    libc = ctypes.CDLL(None, use_errno=True)
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    if libc.unshare(_CLONE_NEWNET):
+        os.close(home)
+        pytest.skip(f"network namespaces: {os.strerror(ctypes.get_errno())}")
+    try:
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True, capture_output=True)
+        yield
+    finally:
+        assert 0 == libc.setns(home, _CLONE_NEWNET)
+        os.close(home)
+
+
+@pytest.fixture
+def cable(own_network: None) -> Iterator[socket.socket]:  # noqa: ARG001 - its links go with that network
+    """One end of a cable whose other end is `mirror`: what is sent arrives there."""
+    Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")  # or the kernel would talk too
+    for line in ("add name trader type veth peer name mirror", "set trader up", "set mirror up"):
+        subprocess.run(["ip", "link", *line.split()], check=True, capture_output=True)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sock:
+        sock.bind(("trader", 0))
+        yield sock

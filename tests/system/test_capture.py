@@ -1,9 +1,7 @@
 """`wirestamp capture` as a process, in a network of the test's own: signals, full disks, lost interfaces, fanout."""
 
 import contextlib
-import ctypes
 import json
-import os
 import shutil
 import signal
 import socket
@@ -30,7 +28,6 @@ from review.monitor import MonitorRun, read_monitor
 from review.notes import warnings
 from review.summary import summarise
 
-CLONE_NEWNET = 0x40000000
 TIMEOUT_S = 15.0
 MESSAGE = bytes(200)
 MACS = {"src": "02:00:00:00:00:01", "dst": "02:00:00:00:00:02"}
@@ -38,34 +35,7 @@ JOURNAL_BYTES = 2 * (1 + len(WIRE_LOGS)) * _SEGMENT_BYTES  # what a capture take
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-@pytest.fixture(autouse=True)
-def namespace() -> Iterator[None]:
-    """Move the test, and what it starts, into a network namespace with nothing but a loopback interface."""
-    if os.geteuid() != 0:
-        pytest.skip("network namespaces and packet sockets need root")
-    libc = ctypes.CDLL(None, use_errno=True)
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    if libc.unshare(CLONE_NEWNET):
-        os.close(home)
-        pytest.skip(f"network namespaces: {os.strerror(ctypes.get_errno())}")
-    try:
-        ip("link set lo up")
-        yield
-    finally:
-        assert 0 == libc.setns(home, CLONE_NEWNET)
-        os.close(home)
-
-
-@pytest.fixture
-def cable() -> Iterator[socket.socket]:
-    """One end of a cable whose other end is `mirror`: what is sent arrives there."""
-    Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")  # or the kernel would talk too
-    ip("link add name trader type veth peer name mirror")
-    ip("link set trader up")
-    ip("link set mirror up")
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sock:
-        sock.bind(("trader", 0))
-        yield sock
+pytestmark = pytest.mark.usefixtures("own_network")
 
 
 def ip(arguments: str) -> None:

@@ -1,6 +1,5 @@
 """The live ring on interfaces of the test's own: a network namespace that nobody names ends with the test."""
 
-import ctypes
 import fcntl
 import os
 import socket
@@ -8,7 +7,6 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -23,7 +21,6 @@ from capture.live.bpf import watch_filter
 from capture.live.ring import MIN_BLOCK_BYTES, Ring
 from capture.packets import Batch, LinkType
 
-CLONE_NEWNET = 0x40000000
 SO_TIMESTAMPNS = 35
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 TIMEOUT_S = 10.0
@@ -31,34 +28,7 @@ MIRROR_PORT = 5000  # of VXLAN, one that must be asked for
 MACS = {"src": "02:00:00:00:00:01", "dst": "02:00:00:00:00:02"}
 
 
-@pytest.fixture(autouse=True)
-def namespace() -> Iterator[None]:
-    """Move the test into a network namespace with nothing but a loopback interface."""
-    if os.geteuid() != 0:
-        pytest.skip("network namespaces and packet sockets need root")
-    libc = ctypes.CDLL(None, use_errno=True)
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    if libc.unshare(CLONE_NEWNET):
-        os.close(home)
-        pytest.skip(f"network namespaces: {os.strerror(ctypes.get_errno())}")
-    try:
-        ip("link set lo up")
-        yield
-    finally:
-        assert 0 == libc.setns(home, CLONE_NEWNET)
-        os.close(home)
-
-
-@pytest.fixture
-def sender() -> Iterator[socket.socket]:
-    """One end of a cable whose other end is `mirror`: what is sent arrives there."""
-    Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")  # or the kernel would talk too
-    ip("link add name trader type veth peer name mirror")
-    ip("link set trader up")
-    ip("link set mirror up")
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sock:
-        sock.bind(("trader", 0))
-        yield sock
+pytestmark = pytest.mark.usefixtures("own_network")
 
 
 def ip(arguments: str) -> None:
@@ -150,19 +120,19 @@ def test_frames_of_64_kilobytes_are_whole() -> None:
         assert [payload] * 10 == [frame[42:] for frame in taken.frames]
 
 
-def test_a_tag_that_the_kernel_strips_is_told(sender: socket.socket) -> None:
+def test_a_tag_that_the_kernel_strips_is_told(cable: socket.socket) -> None:
     """The VLAN tag that is missing in a frame stands beside it."""
     plain = bytes(Ether(**MACS) / IP() / TCP(dport=443))
     tagged = bytes(Ether(**MACS) / Dot1Q(prio=5, vlan=123) / IP() / TCP(dport=443))
     with Ring("mirror", filter=watch_filter((443,)), fanout=None) as ring:
         for frame in (plain, tagged):
-            sender.send(frame)
+            cable.send(frame)
         taken = take(ring, 2)
         assert [0, 5 << 13 | 123] == taken.columns["vlan"]
         assert [plain, plain] == taken.frames
 
 
-def test_only_what_the_filter_lets_through_comes(sender: socket.socket) -> None:
+def test_only_what_the_filter_lets_through_comes(cable: socket.socket) -> None:
     """The filter holds from the first packet on."""
     wanted = bytes(
         Ether(**MACS) / IP() / UDP(dport=4789) / VXLAN() / Ether(**MACS) / IP() / TCP(dport=443) / bytes(300)
@@ -170,34 +140,34 @@ def test_only_what_the_filter_lets_through_comes(sender: socket.socket) -> None:
     other = bytes(Ether(**MACS) / IP() / UDP(dport=4789) / VXLAN() / Ether(**MACS) / IP() / TCP(dport=80) / bytes(300))
     with Ring("mirror", filter=watch_filter((443,)), fanout=None) as ring:
         for frame in (other, wanted, other, wanted):
-            sender.send(frame)
+            cable.send(frame)
         assert [wanted, wanted] == gather(ring, 2)
 
 
-def test_a_ring_that_nobody_reads_counts_what_it_drops(sender: socket.socket) -> None:
+def test_a_ring_that_nobody_reads_counts_what_it_drops(cable: socket.socket) -> None:
     """When the ring is full packets are dropped and counted; what is in it is read, and then new packets come again."""
     with Ring("mirror", filter=None, fanout=None, block_bytes=MIN_BLOCK_BYTES, blocks=4) as ring:
         for number in range(2000):
-            sender.send(numbered(number, 1400))
+            cable.send(numbered(number, 1400))
         counters = ring.drops()
         assert (2000, True) == (counters.packets, counters.drops > 0)
         assert counters.freezes >= 1
         assert [f"{counters.drops:,} of 2,000 packets dropped: the ring on mirror was full"] == ring.troubles
         kept = gather(ring, 2000 - counters.drops)
         assert [numbered(number, 1400) for number in range(2000 - counters.drops)] == kept
-        sender.send(numbered(7))
+        cable.send(numbered(7))
         assert [numbered(7)] == gather(ring, 1)
         assert counters.drops == ring.drops().drops
         assert 2001 == ring.drops().packets
 
 
-def test_the_ring_goes_round(sender: socket.socket) -> None:
+def test_the_ring_goes_round(cable: socket.socket) -> None:
     """Many times what the ring holds passes through it, in order and whole, with sizes of all kinds."""
     with Ring("mirror", filter=None, fanout=None, block_bytes=MIN_BLOCK_BYTES, blocks=4) as ring:
         sent, taken = [], []
         for number in range(6000):
             frame = numbered(number, 60 + number * 37 % 1400)
-            sender.send(frame)
+            cable.send(frame)
             sent.append(frame)
             if number % 100 == 0:
                 taken += frames(ring.take(0))
@@ -206,11 +176,11 @@ def test_the_ring_goes_round(sender: socket.socket) -> None:
         assert 0 == ring.drops().drops
 
 
-def test_an_interface_that_goes_away_is_told_after_its_last_packet(sender: socket.socket) -> None:
+def test_an_interface_that_goes_away_is_told_after_its_last_packet(cable: socket.socket) -> None:
     """What came before the interface vanished is read, then the source is lost."""
     with Ring("mirror", filter=None, fanout=None) as ring:
         for number in range(10):
-            sender.send(numbered(number))
+            cable.send(numbered(number))
         ip("link del mirror")
         taken: list[bytes] = []
         with pytest.raises(SourceLost, match="mirror went away"):
@@ -218,24 +188,24 @@ def test_an_interface_that_goes_away_is_told_after_its_last_packet(sender: socke
         assert [numbered(number) for number in range(10)] == taken
 
 
-def test_an_interface_may_go_down_and_come_up_again(sender: socket.socket) -> None:
+def test_an_interface_may_go_down_and_come_up_again(cable: socket.socket) -> None:
     """A short outage is a trouble to tell of; the capture goes on."""
     with Ring("mirror", filter=None, fanout=None) as ring:
-        sender.send(numbered(1))
+        cable.send(numbered(1))
         ip("link set mirror down")
         assert [numbered(1)] == gather(ring, 1)
         ip("link set mirror up")
         again: list[bytes] = []
         while not again:  # the carrier comes up some time after the command
-            sender.send(numbered(2))
+            cable.send(numbered(2))
             again = frames(ring.take(0.1))
         assert {numbered(2)} == set(again)
         assert ["mirror was down for"] == [trouble[:19] for trouble in ring.troubles]
 
 
-def test_an_interface_that_stays_down_is_lost(sender: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interface_that_stays_down_is_lost(cable: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while nobody waits any more."""
-    assert sender
+    assert cable
     monkeypatch.setattr(ring_module, "_DOWN_PATIENCE_S", 0.2)
     with Ring("mirror", filter=None, fanout=None) as ring:
         ip("link set mirror down")
@@ -243,9 +213,9 @@ def test_an_interface_that_stays_down_is_lost(sender: socket.socket, monkeypatch
             all(len(batch) == 0 for batch in ring.batches())
 
 
-def test_promiscuous_mode_is_for_those_who_ask(sender: socket.socket) -> None:
+def test_promiscuous_mode_is_for_those_who_ask(cable: socket.socket) -> None:
     """The interface takes other machines' packets only while a ring that asked for it is open."""
-    assert sender
+    assert cable
     with Ring("mirror", filter=None, fanout=None):
         assert "promiscuity 0" in details("mirror")
     with Ring("mirror", filter=None, fanout=None, promiscuous=True):
@@ -273,7 +243,7 @@ def mirrored(source: str, target: str, sport: int, dport: int) -> Packet:
 
 @pytest.mark.parametrize("make", [plain, mirrored])
 @pytest.mark.parametrize("ends", [("10.0.0.1", "10.0.0.2"), ("fd00::1", "fd00::2")])
-def test_sockets_share_connections_not_packets(sender: socket.socket, make: object, ends: tuple[str, str]) -> None:
+def test_sockets_share_connections_not_packets(cable: socket.socket, make: object, ends: tuple[str, str]) -> None:
     """In a fanout group each packet comes to one socket, and both directions of a connection to the same."""
     assert callable(make)
     a, b = ends
@@ -285,7 +255,7 @@ def test_sockets_share_connections_not_packets(sender: socket.socket, make: obje
         )
         rings = [stack.enter_context(ring()) for _ in range(2)]
         for frame in (*there.values(), *back.values()):
-            sender.send(frame)
+            cable.send(frame)
         shares = [set(gather(ring, 2)) for ring in rings]
     assert all(shares)
     assert set() == shares[0] & shares[1]
@@ -319,19 +289,19 @@ def test_waiting_ends_with_an_empty_batch() -> None:
         assert ring.fileno() >= 0
 
 
-def test_a_batch_outlives_its_ring(sender: socket.socket) -> None:
+def test_a_batch_outlives_its_ring(cable: socket.socket) -> None:
     """Closed in the middle, the ring leaves the consumer the batch that it holds; closing twice does no harm."""
     with Ring("mirror", filter=None, fanout=None) as ring:
-        sender.send(numbered(3))
+        cable.send(numbered(3))
         batch = next(batch for batch in ring.batches() if len(batch))
         ring.close()
     assert [numbered(3)] == frames(batch)
     assert np.uint8 == batch.data.dtype
 
 
-def test_what_cannot_be_captured_is_said_in_words(sender: socket.socket) -> None:
+def test_what_cannot_be_captured_is_said_in_words(cable: socket.socket) -> None:
     """An unknown interface, one that is down, one without a clock, a ring beyond reason: each says what to do."""
-    assert sender
+    assert cable
     with pytest.raises(CannotCapture, match=r"no network interface 'nothing'; there are: lo, .*mirror"):
         Ring("nothing", filter=None, fanout=None)
     with pytest.raises(CannotCapture, match="mirror cannot stamp received packets in hardware"):
