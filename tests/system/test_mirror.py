@@ -64,9 +64,19 @@ def start_child() -> Iterator[Callable[[], "subprocess.Popen[str]"]]:
         yield start
 
 
+others: set[str] = set()  # namespaces that other tests of this process keep standing
+
+
+@pytest.fixture(autouse=True)
+def look_around() -> None:
+    """Know what stood before the test."""
+    others.clear()
+    others.update(left_by(os.getpid()))
+
+
 def left_by(pid: int) -> list[str]:
-    """Return the namespaces of a process that have a name."""
-    return sorted(path.name for path in NAMES.glob(f"wirestamp-{pid}-*"))
+    """Return the namespaces of a process that have a name, but for those of other tests."""
+    return sorted({path.name for path in NAMES.glob(f"wirestamp-{pid}-*")} - others)
 
 
 def wait_until(done: Callable[[], bool], what: str) -> None:
